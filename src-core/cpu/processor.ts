@@ -1,0 +1,90 @@
+// One logical processor: its state block, its memory, and the ports through which the board is seen.
+// Assists (instructions in TypeScript) are functions over this interface; `run.ts` drives it.
+
+import type { Bus } from '../memory/bus.ts'
+import type { PhysicalMemory } from '../memory/physical.ts'
+import type { LinearMemory } from '../paging/linear.ts'
+import type { Intercepts } from './intercepts.ts'
+import type { ProcessorState } from './state.ts'
+
+/** The local APIC as its processor uses it. */
+export interface LocalApicPort {
+  /** Highest pending vector above the processor priority, or -1. */
+  pendingVector(): number
+  /** Accepts the pending interrupt: IRR to ISR. */
+  acknowledge(): number
+  /** CR8: task priority class, 0…15. */
+  readTaskPriority(): number
+  writeTaskPriority(value: number): void
+  /** IA32_APIC_BASE (1BH), IA32_TSC_DEADLINE (6E0H), x2APIC 800H…8FFH: undefined means #GP(0). */
+  readMsr(index: number): bigint | undefined
+  /** false means #GP(0). */
+  writeMsr(index: number, value: bigint): boolean
+  /** INIT was taken (SDM 3A 10.4.7.3). */
+  initialise(): void
+  /** The TSC was written: a TSC deadline is compared anew. */
+  tscChanged(): void
+}
+
+/** What else the board gives a processor. */
+export interface BoardPort {
+  /** Number of processors, and this one's topology for CPUID leaves 4, BH: bits of the APIC id for thread and core. */
+  readonly processors: number
+  readonly coreBits: number
+  readonly threadBits: number
+  /** TSC frequency and crystal (LAPIC timer input) in Hz, for CPUID 15H, 16H. */
+  readonly frequency: number
+  readonly crystal: number
+  /** Reset asked for by a triple fault or the reset line. */
+  tripleFault(processor: Processor): void
+  /** CPUID leaf answered by a paravirtual layer, or undefined for the processor's own. */
+  unimplemented(what: string): void
+}
+
+/** How the run loop sees an interrupt source change. */
+export interface Signals {
+  nmi: boolean
+  init: boolean
+  /** Vector of a start-up IPI, or -1. */
+  sipi: number
+  smi: boolean
+}
+
+export interface Processor {
+  readonly index: number
+  readonly apicId: number
+  readonly state: ProcessorState
+  readonly physical: PhysicalMemory
+  readonly memory: LinearMemory
+  readonly io: Bus
+  readonly apic: LocalApicPort
+  readonly board: BoardPort
+  readonly signals: Signals
+  /** Plugged in by the board when the processor has VT-x. */
+  intercepts: Intercepts | undefined
+
+  /** During an assist: where execution goes on. Starts as the next instruction; an assist may set it. */
+  nextRip: bigint
+  /** Virtual time in cycles at this very instruction (TSC without offset). */
+  now(): number
+  /** Cycles an instruction costs beyond its one. */
+  charge(cycles: number): void
+  /**
+   * Throws `again` unless no other running processor is behind this one in virtual time, so that what instructions read from
+   * clocks and chips never runs backwards between processors. Call before any effect.
+   */
+  synchronize(): void
+  /** Full RFLAGS, and setting them (arithmetic bits into the two flag words, derived fields updated). */
+  rflags(): bigint
+  setRflags(value: bigint): void
+  /** Recomputes every derived field after a change of CR0, CR4, EFER, CPL, a segment cache, RFLAGS.VM/AC or FSW. */
+  modeChanged(): void
+  /** After a change of one segment cache only. */
+  segmentChanged(index: number): void
+  /** True in 64-bit mode (EFER.LMA and CS.L); in real-address mode; in virtual-8086 mode. */
+  readonly mode64: boolean
+  readonly realMode: boolean
+  readonly virtual8086: boolean
+  /** Decoded code may have changed meaning without a store (CPUID feature change, mode): forget it all. */
+  flushCode(): void
+}

@@ -1,0 +1,101 @@
+// One run of a machine at the command line: turns of the guest, between them output, input, signals and waiting.
+
+import type { Machine } from '../../src-core/board/machine.ts'
+import type { LoadedImage } from '../../src-core/guests/image.ts'
+import { Pace } from './pace.ts'
+import type { End } from './report.ts'
+import type { SerialInput } from './serial-input.ts'
+import type { SerialOutput } from './serial-output.ts'
+import type { Until } from './until.ts'
+
+/** Wall time of one turn, ms: the host's event loop is never away for much longer. */
+const TURN = 15
+
+export interface SessionParts {
+  readonly machine: Machine
+  readonly image: LoadedImage
+  readonly output: SerialOutput
+  readonly input: SerialInput
+  readonly until?: Until | undefined
+  /** Cycles. */
+  readonly stopAt?: number | undefined
+  /** Seconds. */
+  readonly timeLimit?: number | undefined
+  /** Idle time passes at once. */
+  readonly skipIdle: boolean
+}
+
+export class Session {
+  resets = 0
+  wallSeconds = 0
+  private asked: End | undefined
+  private wake: () => void = () => {}
+
+  constructor(private readonly parts: SessionParts) {}
+
+  /** Ends the run after the turn in progress. */
+  end(why: End): void {
+    this.asked ??= why
+    this.wake()
+  }
+
+  /** Input arrived: an idle guest need not wait any longer. */
+  arrived(): void {
+    this.wake()
+  }
+
+  /** Runs until there is a reason to end. Rejects with CommandError when output cannot be written. */
+  async run(): Promise<End> {
+    const { machine, output, input, timeLimit = Infinity, skipIdle } = this.parts
+    const began = performance.now()
+    const pace = new Pace({ frequency: machine.clock.frequency, get time() { return machine.time }, get next() { return machine.clock.next } }, skipIdle, () => performance.now())
+    const left = (): number => began + timeLimit * 1000 - performance.now()
+    try {
+      for (;;) {
+        input.feed(machine.chips.serial[0]!)
+        const { end, idle } = this.turn(pace)
+        await output.flush()
+        if (end) return end
+        if (this.asked) return this.asked
+        if (output.closed) return { kind: 'brokenPipe' }
+        if (left() <= 0) return { kind: 'timeLimit' }
+        if (!idle) await new Promise((resolve) => setImmediate(resolve))
+        else if (pace.wait === Infinity && !input.open) return { kind: 'stuck' }
+        else await this.sleep(Math.min(pace.wait, left()))
+      }
+    } finally {
+      this.wallSeconds = (performance.now() - began) / 1000
+    }
+  }
+
+  /** Lets the guest run for about TURN ms, or until it idles. */
+  private turn(pace: Pace): { end?: End; idle: boolean } {
+    const { machine, image, until, stopAt = Infinity } = this.parts
+    const over = performance.now() + TURN
+    let idle = false
+    do {
+      const progress = machine.run(pace.idleUntil())
+      idle = progress.idle
+      if (until?.seen) return { end: { kind: 'until' }, idle }
+      const { stop } = progress
+      if (stop?.kind === 'reset') {
+        this.resets++
+        machine.powerOn()
+        machine.load(image.segments, image.entry)
+      } else if (stop) return { end: stop, idle }
+      if (machine.time >= stopAt) return { end: { kind: 'stopAt' }, idle }
+    } while (!idle && performance.now() < over)
+    return { idle }
+  }
+
+  private sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = ms === Infinity ? undefined : setTimeout(() => this.wake(), Math.min(Math.ceil(ms), 2 ** 31 - 1))
+      this.wake = () => {
+        clearTimeout(timer)
+        this.wake = () => {}
+        resolve()
+      }
+    })
+  }
+}
