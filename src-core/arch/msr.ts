@@ -52,12 +52,15 @@ export const isPatType = (t: number): boolean => isMtrrType(t) || t === 7
 /** PA7…PA0 at reset: UC UC− WT WB, twice (SDM 3A 11.12.4). */
 export const PAT_RESET: bigint = 0x0007040600070406n
 
-/** IA32_MISC_ENABLE: fast strings 0, BTS and PEBS unavailable 11 and 12, MONITOR 18, CPUID limited to leaf 2 22, XD off 34. */
+/**
+ * IA32_MISC_ENABLE: fast strings 0, thermal control 3, BTS and PEBS unavailable 11 and 12, SpeedStep 16, MONITOR 18, CPUID limited to
+ * leaf 2 22, xTPR off 23, XD off 34. Those of 3, 16, 18 and 23 are kept and do nothing: CPUID offers none of the features.
+ */
 export const MiscEnable: Readonly<Record<'reset' | 'limitCpuid' | 'xdDisable' | 'writable', bigint>> = {
   reset: 0x1801n,
   limitCpuid: 1n << 22n,
   xdDisable: 1n << 34n,
-  writable: (1n << 0n) | (1n << 22n) | (1n << 34n),
+  writable: [0n, 3n, 16n, 18n, 22n, 23n, 34n].reduce((v, bit) => v | (1n << bit), 0n),
 }
 
 /**

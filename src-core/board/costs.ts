@@ -52,6 +52,10 @@ export const COSTS = {
   walkNested: cost(24, 'references', '2', '(g+1)(e+1)−1 with g = e = 4'),
   walkNativeCached: cost(1.5, 'references', 'A', "Every Walk's a Hit"),
   walkNestedCached: cost(4.4, 'references', 'A', "Every Walk's a Hit"),
+  pause: cost(140, 'cycles', 'M', 'Skylake server parts; earlier ones about 10'),
+  rdtsc: cost(25, 'cycles', 'M', 'Agner Fog, instruction tables: 20–35 on server parts'),
+  cpuid: cost(100, 'cycles', 'M', 'Agner Fog, instruction tables: 100–250'),
+  portAccess: cost(2000, 'cycles', 'assumption', 'an ISA port, about 0.9 µs'),
   deviceAccess: cost(1000, 'cycles', 'assumption', 'an uncached access over the bus, about 450 ns'),
 } as const satisfies Record<string, Cost>
 

@@ -202,6 +202,7 @@ export class Machine {
             threadBits: 0,
             frequency: config.topology.frequency,
             crystal: CRYSTAL,
+            costs: { pause: COSTS.pause.value, rdtsc: COSTS.rdtsc.value, cpuid: COSTS.cpuid.value, port: COSTS.portAccess.value },
             tripleFault: (processor: Processor) => this.halt({ kind: 'tripleFault', processor: processor.index }),
             unimplemented: (what: string) => {
               const seen = this.unimplemented.get(what) ?? 0
@@ -214,12 +215,13 @@ export class Machine {
           codePages,
           assists,
           local,
-          costs: { byNode, reference: options.costs === false ? 0 : Math.round(COSTS.localMemory.value / 10) },
+          costs: { byNode, reference: options.costs === false ? 0 : Math.round(COSTS.localMemory.value / 10), chip: COSTS.deviceAccess.value },
           execute: (record, block, tlb, budget) => {
             this.current = cores[p.index]
             return execute(record, block, tlb, budget)
           },
           othersBehind: (time) => this.othersBehind(p.index, time),
+          shownTime: (time) => this.clock.shown(time),
           nextDeadline: () => (this.stop ? 0 : this.clock.next),
         }),
       )
@@ -297,7 +299,7 @@ export class Machine {
         return { stop: undefined, idle: false }
       }
       const end = Math.min(until, second === Infinity ? first.time + SLICE : second + QUANTUM, first.time + SLICE)
-      this.clock.running = () => first.now()
+      this.clock.running = () => first.ownTime()
       first.run(end)
       this.clock.running = undefined
       this.clock.time = Math.max(this.clock.time, Math.min(first.time, second, this.clock.next))

@@ -33,8 +33,16 @@ export class VirtualClock implements Clock {
 
   constructor(readonly frequency: number) {}
 
+  /** The latest time shown to anybody: processors run a little apart, and what they read must not run backwards. */
+  latest = 0
+
   now(): number {
-    return this.running ? this.running() : this.time
+    return this.shown(this.running ? this.running() : this.time)
+  }
+
+  shown(time: number): number {
+    if (time > this.latest) this.latest = time
+    return this.latest
   }
 
   timer(name: string, expired: () => void): Timer {

@@ -136,6 +136,7 @@ export class CodeCache {
 
   /** Writes one instruction and a `leave` behind it at `record`, outside any page: it crosses two. */
   writeCrossing(record: number, bytes: Uint8Array, offset: number, mode: CodeSize): void {
+    this.assists.delete(record)
     const d = this.decoder.decode(bytes, 0, bytes.length, mode)
     if ('kind' in d) return this.pseudo(record, d.kind === 'ud' ? Pseudo.undefined : Pseudo.tooLong, offset, 0)
     this.write(record, d, offset, mode)
@@ -191,6 +192,10 @@ export class CodeCache {
     v.setInt32(record + Record.immediate + 4, high, true)
     void attributes
     if (this.isAssist(form)) this.assists.set(record, { ...d })
+  }
+
+  isAssistAt(record: number): boolean {
+    return this.assists.has(record)
   }
 
   /** Operands of the assist at a record. */

@@ -24,7 +24,6 @@ export const features = (): ReadonlySet<Feature> => offered
 
 const MAX_BASIC = 0x16
 const MAX_EXTENDED = 0x80000008
-const CPUID_CYCLES = 100
 const BRAND = 'Ring-1 emulated x86-64 server processor'
 /** Bytes of the XSAVE area: legacy region and header; no state behind them. */
 const XSAVE_BYTES = 576
@@ -145,7 +144,7 @@ const cpuid: Assist = (cpu) => {
   gpr.set(3, BigInt(ebx))
   gpr.set(1, BigInt(ecx))
   gpr.set(2, BigInt(edx))
-  cpu.charge(CPUID_CYCLES)
+  cpu.charge(cpu.board.costs.cpuid)
 }
 
 export const cpuidAssists = { cpuid } satisfies Partial<Record<keyof Assists, Assist>>

@@ -7,7 +7,7 @@
 //   upper (16-byte forms)   base63:32 or offset63:32; the dword behind it holds zeros in bits 12:8
 import { Rights } from '../arch/registers.ts'
 
-/** System-segment and gate types (SDM 3A table 3-2). In IA-32e mode only LDT, the 32-bit numbers of TSS, call, interrupt and trap gate exist. */
+/** System-segment and gate types (SDM 3A table 3-2). IA-32e mode has only LDT, the 32-bit numbers of TSS, call, interrupt and trap gate exist. */
 export const SystemType = {
   tss16: 1,
   ldt: 2,

@@ -69,7 +69,8 @@ export function deliver(cpu: Processor, event: Event): void {
   const s = cpu.state
   let e = event
   try {
-    if ((e.kind === 'exception' || e.kind === 'softwareException' || e.kind === 'int1') && taken(cpu, e.vector, e.errorCode, e.address)) return
+    if ((e.kind === 'exception' || e.kind === 'softwareException' || e.kind === 'int1') && taken(cpu, e.vector, e.errorCode, e.address))
+      return
     if (e.kind === 'nmi') s.interruptibility |= 8
     for (;;) {
       if (e.address !== undefined) s.cr2 = e.address

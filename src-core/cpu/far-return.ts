@@ -39,7 +39,14 @@ export function returnStack(cpu: Processor, selector: number, cpl: number, long:
 }
 
 /** Loads SS and rSP of an outer level, as wide as the operation and the new segment allow. */
-export function setReturnStack(cpu: Processor, selector: number, d: Descriptor | undefined, sp: bigint, cpl: number, narrow: boolean): void {
+export function setReturnStack(
+  cpu: Processor,
+  selector: number,
+  d: Descriptor | undefined,
+  sp: bigint,
+  cpl: number,
+  narrow: boolean,
+): void {
   const s = cpu.state
   if (d) setFromDescriptor(s, SS, selector, d)
   else setNull(s, SS, selector, cpl)

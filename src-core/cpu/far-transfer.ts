@@ -4,7 +4,15 @@ import { Vector } from '../arch/exceptions.ts'
 import { CS, RSP, SS } from '../arch/registers.ts'
 import type { Assists } from '../isa/assists.ts'
 import {
-  descriptorOf, gp, innerStackSegment, markAccessed, selectorCode, selectorFault, systemDescriptorOf, tssStack, tssStack64,
+  descriptorOf,
+  gp,
+  innerStackSegment,
+  markAccessed,
+  selectorCode,
+  selectorFault,
+  systemDescriptorOf,
+  tssStack,
+  tssStack64,
 } from './descriptor-table.ts'
 import { SystemType, type Descriptor } from './descriptor.ts'
 import type { Instruction } from './instruction.ts'
@@ -55,7 +63,15 @@ function toCode(cpu: Processor, insn: Instruction, call: boolean, width: Width, 
   finishSameLevel(cpu, insn, call, width, offset, selector, d)
 }
 
-function finishSameLevel(cpu: Processor, insn: Instruction, call: boolean, width: Width, offset: bigint, selector: number, d: Descriptor): void {
+function finishSameLevel(
+  cpu: Processor,
+  insn: Instruction,
+  call: boolean,
+  width: Width,
+  offset: bigint,
+  selector: number,
+  d: Descriptor,
+): void {
   const s = cpu.state
   const cpl = s.cpl
   const stack = currentStack(cpu)

@@ -12,8 +12,6 @@ type Assist = (cpu: Processor, insn: Instruction) => void
 /** Values of `state.activity` (SDM 3C 24.4.2; 4 is ours). */
 export const Activity = { running: 0, halted: 1, shutdown: 2, waitForSipi: 3, monitorWait: 4 } as const
 
-/** Cycles that PAUSE and MWAIT give away. */
-const PAUSE_CYCLES = 40
 
 const hlt: Assist = (cpu) => {
   privileged(cpu)
@@ -23,7 +21,7 @@ const hlt: Assist = (cpu) => {
 
 const pause: Assist = (cpu) => {
   intercept(cpu, 'pause')
-  cpu.charge(PAUSE_CYCLES)
+  cpu.charge(cpu.board.costs.pause)
 }
 
 const monitor: Assist = (cpu, insn) => {
@@ -39,7 +37,7 @@ const mwait: Assist = (cpu) => {
   if (cpu.state.cpl !== 0) throw undefinedOpcode()
   if (readEcx(cpu) !== 0) throw generalProtection()
   intercept(cpu, 'mwait')
-  cpu.charge(PAUSE_CYCLES)
+  cpu.charge(cpu.board.costs.pause)
 }
 
 const ud: Assist = () => {

@@ -46,10 +46,12 @@ function watch(cpu: Processor, port: number, size: number): void {
 
 const read = (cpu: Processor, port: number, size: AccessSize): bigint => {
   watch(cpu, port, size)
+  cpu.charge(cpu.board.costs.port)
   return BigInt(cpu.io.read(port, size))
 }
 const write = (cpu: Processor, port: number, size: AccessSize, value: bigint): void => {
   watch(cpu, port, size)
+  cpu.charge(cpu.board.costs.port)
   cpu.io.write(port, size, Number(value))
 }
 

@@ -3,7 +3,14 @@
 import { Vector } from '../arch/exceptions.ts'
 import { CS, DS, ES, FS, GS, Rflags, RSP, SS } from '../arch/registers.ts'
 import {
-  descriptorOf, gp, innerStackSegment, markAccessed, readDescriptor, selectorCode, selectorFault, tssStack,
+  descriptorOf,
+  gp,
+  innerStackSegment,
+  markAccessed,
+  readDescriptor,
+  selectorCode,
+  selectorFault,
+  tssStack,
 } from './descriptor-table.ts'
 import { SystemType, type Descriptor } from './descriptor.ts'
 import type { Event } from './event.ts'

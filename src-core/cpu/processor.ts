@@ -35,6 +35,8 @@ export interface BoardPort {
   /** TSC frequency and crystal (LAPIC timer input) in Hz, for CPUID 15H, 16H. */
   readonly frequency: number
   readonly crystal: number
+  /** Cycles that instructions cost beyond their one (board/costs.ts). */
+  readonly costs: { readonly pause: number; readonly rdtsc: number; readonly cpuid: number; readonly port: number }
   /** Reset asked for by a triple fault or the reset line. */
   tripleFault(processor: Processor): void
   /** CPUID leaf answered by a paravirtual layer, or undefined for the processor's own. */

@@ -1,6 +1,7 @@
 // Drives one logical processor: compiled code until something happens, then what happened, in the SDM's priority order
 // (SDM 3A 6.9). Time is counted in cycles: one an instruction, more where the cost model charges (ARCHITECTURE.md, "Time").
 
+import { SIGNATURE } from '../arch/cpuid.ts'
 import { Vector } from '../arch/exceptions.ts'
 import { Cr0, CS, Rflags } from '../arch/registers.ts'
 import type { Bus } from '../memory/bus.ts'
@@ -22,9 +23,10 @@ import type { Instruction } from './instruction.ts'
 import { InstructionView } from './instruction-view.ts'
 import { Intercepted, type Intercepts } from './intercepts.ts'
 import { codeSize, deriveMode, deriveSegment, isMode64, isRealMode, isVirtual8086 } from './mode.ts'
+import { modelRegisters } from './model-registers.ts'
 import type { BoardPort, LocalApicPort, Processor, Signals } from './processor.ts'
 import { Exit, Record, SegmentBits } from './record.ts'
-import { offsets, processorState, type ProcessorState } from './state.ts'
+import { offsets, processorState, type FieldName, type ProcessorState } from './state.ts'
 import { updateSseNative } from './sse/mxcsr.ts'
 import { unavailableVector, updateAvailability } from './x87/availability.ts'
 
@@ -52,18 +54,30 @@ export interface CoreParts {
   readonly assists: AssistTable
   /** Chips only this processor sees (its local APIC's page). */
   readonly local: Bus
-  readonly costs: { readonly byNode: readonly number[]; readonly reference: number }
+  readonly costs: { readonly byNode: readonly number[]; readonly reference: number; readonly chip: number }
   /** The compiled run loop: (record, block, TLB, budget) → record. */
   readonly execute: (record: number, block: number, tlb: number, budget: number) => number
   /** Is some other running processor behind this time? */
   readonly othersBehind: (time: number) => boolean
+  /** What clocks show to a processor whose own time is `time`: never less than they showed any other. */
+  readonly shownTime: (time: number) => number
   /** The next thing virtual time must stop for. */
   readonly nextDeadline: () => number
 }
 
+/** An instruction that crosses two pages: its bytes on the second, and its records. */
+interface Crossing {
+  readonly rest: Uint8Array
+  readonly records: Int32Array
+}
+const CROSSINGS = 8192
 const NO_DEADLINE = 0x3fffffff
+/** How far ahead of the others a processor may be, in cycles, when it looks at a clock or reaches a chip. */
+const SKEW = 2000
+const TF = 1 << 8
+const RF = 1 << 16
 const families: readonly Family[] = ['x87', 'x87NoWait', 'mmx', 'sse']
-/** After these a trap that TF asked for before does not come: they cleared TF themselves (SDM 3B 17.3.1.4). */
+/** After these a trap that TF asked for before does not come if they cleared TF themselves (SDM 3B 17.3.1.4). */
 const UNTRAPPED: ReadonlySet<keyof Assists> = new Set(['int', 'int1', 'into', 'syscall'])
 
 export class Core implements Processor {
@@ -94,6 +108,8 @@ export class Core implements Processor {
   /** Decoded code, shared by the machine's processors. */
   readonly code: CodeCache
   private readonly view: InstructionView
+  /** Indexes of fields in `words`. */
+  private readonly at: { readonly [K in 'rip' | 'ripBase' | 'csBase' | 'codeTlb' | 'budget' | 'exit' | 'rflags' | 'activity' | 'interruptibility' | 'pendingDebug']: number }
   private readonly record0: number
   private given = 0
   private executing = false
@@ -101,7 +117,10 @@ export class Core implements Processor {
   private real = true
   private v86 = false
   private size: 16 | 32 | 64 = 16
-  private csSignature = ''
+  // what the code TLB's entries were made for
+  private knownSize = 0
+  private knownBase = -1
+  private knownLimit = -1
 
   constructor(parts: CoreParts) {
     this.parts = parts
@@ -115,6 +134,11 @@ export class Core implements Processor {
     const memory = parts.physical.memory
     this.words = new Int32Array(memory.buffer)
     this.state = processorState(memory, parts.layout.block)
+    const index = (name: FieldName): number => (parts.layout.block + offsets[name]) >>> 2
+    this.at = {
+      rip: index('rip'), ripBase: index('ripBase'), csBase: index('csBase'), codeTlb: index('codeTlb'), budget: index('budget'), exit: index('exit'),
+      rflags: index('rflags'), activity: index('activity'), interruptibility: index('interruptibility'), pendingDebug: index('pendingDebug'),
+    }
     this.mmu = new Mmu({
       physical: parts.physical,
       base: parts.layout.block,
@@ -127,6 +151,7 @@ export class Core implements Processor {
         fault: (vector, errorCode, address) => new Fault(vector, errorCode, address),
         synchronize: () => this.synchronize(),
         flushed: () => this.forgetCodeTlb(),
+        charge: (cycles) => this.charge(cycles),
       },
     })
     this.memory = new LinearAccess(this.mmu)
@@ -147,25 +172,27 @@ export class Core implements Processor {
     return this.v86
   }
   now(): number {
-    if (!this.executing) return this.time
-    return this.time + this.given - this.mmu.remaining()
+    return this.parts.shownTime(this.ownTime())
+  }
+  /** This processor's own virtual time at this very instruction. */
+  ownTime(): number {
+    return this.executing ? this.time + this.given - this.mmu.remaining() : this.time
   }
   charge(cycles: number): void {
     if (this.executing) this.mmu.charge(cycles)
-    else {
-      this.time += cycles
-    }
+    else this.time += cycles
   }
   synchronize(): void {
-    if (this.parts.othersBehind(this.now() - 1)) throw again
+    if (this.parts.othersBehind(this.ownTime() - SKEW)) throw again
   }
   rflags(): bigint {
     return readRflags(this.state)
   }
   setRflags(value: bigint): void {
-    const changed = (value ^ this.state.rflags) & (Rflags.VM | Rflags.AC)
+    const changed = value ^ this.state.rflags
     writeRflags(this.state, value)
-    if (changed) this.modeChanged()
+    if (changed & Rflags.VM) this.modeChanged()
+    else if (changed & Rflags.AC) this.mmu.modeChanged()
     if (value & Rflags.IF) this.attention = true
   }
   modeChanged(): void {
@@ -175,9 +202,12 @@ export class Core implements Processor {
     this.real = isRealMode(s)
     this.v86 = isVirtual8086(s)
     this.size = codeSize(s)
-    const signature = `${this.size} ${s.csBase} ${s.segLimit.get(CS)}`
-    if (signature !== this.csSignature) {
-      this.csSignature = signature
+    const base = Number(s.csBase)
+    const limit = s.segLimit.get(CS)
+    if (this.size !== this.knownSize || base !== this.knownBase || limit !== this.knownLimit) {
+      this.knownSize = this.size
+      this.knownBase = base
+      this.knownLimit = limit
       this.forgetCodeTlb()
     }
     s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
@@ -208,15 +238,14 @@ export class Core implements Processor {
   // ---- the loop -----------------------------------------------------------------------------------
   /** Runs until virtual time `until`, a halt, or a wait for other processors. */
   run(until: number): void {
-    const s = this.state
+    const w = this.words
     this.yielded = false
     while (this.time < until && !this.yielded) {
       if (this.attention && !this.takeEvents()) return
-      if (s.activity !== 0) return
-      const shadow = s.interruptibility & 3
-      const single = shadow !== 0 || (s.rflags & (Rflags.TF | Rflags.RF)) !== 0n || this.codeBreakpoints
-      const end = Math.min(until, this.parts.nextDeadline())
-      const given = single ? 1 : Math.min(end - this.time, NO_DEADLINE)
+      if (w[this.at.activity] !== 0) return
+      const shadow = w[this.at.interruptibility]! & 3
+      const single = shadow !== 0 || (w[this.at.rflags]! & (TF | RF)) !== 0 || this.codeBreakpoints
+      const given = single ? 1 : Math.min(Math.min(until, this.parts.nextDeadline()) - this.time, NO_DEADLINE)
       if (given <= 0) return
       if (single) this.step(shadow)
       else this.burst(given)
@@ -227,11 +256,12 @@ export class Core implements Processor {
   private step(shadow: number): void {
     const s = this.state
     const resumed = (s.rflags & Rflags.RF) !== 0n
-    if (!resumed && this.codeBreakpoints && this.breakpointHere()) return
+    // MOV SS and POP SS hold instruction breakpoints and single-step traps back for one instruction (SDM 3A 6.8.3)
+    if (!resumed && this.codeBreakpoints && !(shadow & 2) && this.breakpointHere()) return
     const trapping = (s.rflags & Rflags.TF) !== 0n
     const before = this.faults
     s.interruptibility &= ~3
-    this.untrapped = false
+    this.untrapped = this.loadedRf = false
     this.burst(1)
     this.attention = true
     if (this.yielded) {
@@ -239,10 +269,11 @@ export class Core implements Processor {
       return
     }
     if (this.faults !== before) return
-    if (resumed) s.rflags &= ~Rflags.RF
-    if (trapping && !this.untrapped && s.activity !== 2) s.pendingDebug |= 1 << 14
+    if (resumed && !this.loadedRf) s.rflags &= ~Rflags.RF
+    if (trapping && !this.untrapped && !(s.interruptibility & 2) && s.activity !== 2) s.pendingDebug |= 1 << 14
   }
   private untrapped = false
+  private loadedRf = false
 
   /** DR7 enables an instruction breakpoint (SDM 3B 17.2.4). */
   codeBreakpoints = false
@@ -258,7 +289,7 @@ export class Core implements Processor {
     let bits = 0n
     for (let n = 0; n < 4; n++) if ((dr7 >> (2 * n)) & 3 && ((dr7 >> (16 + 4 * n)) & 3) === 0 && s.dr.get(n) === linear) bits |= 1n << BigInt(n)
     if (!bits) return false
-    s.dr.set(6, s.dr.get(6) | bits)
+    s.dr.set(6, (s.dr.get(6) & ~0xfn) | bits)
     this.raise(new Fault(Vector.DB))
     return true
   }
@@ -269,20 +300,20 @@ export class Core implements Processor {
     const record = this.crossRecord || this.lookup()
     this.crossRecord = 0
     if (record === 0) return this.endedWithoutEffect(1)
-    this.time += this.mmu.takeCharged() // by assists and deliveries since
     this.given = given
-    s.budget = given
-    s.exit = Exit.Budget
+    const w = this.words
+    const at = this.at
+    w[at.budget] = given
+    w[at.exit] = Exit.Budget
     this.executing = true
     const last = this.parts.execute(record, this.parts.layout.block, this.parts.layout.tlb + this.mmu.world() * TLB_TABLE, given)
     this.executing = false
     this.mmu.endCut()
-    const charged = this.mmu.takeCharged()
-    const consumed = given - s.budget
+    const consumed = given - w[at.budget]!
     this.time += consumed
-    this.instructions += consumed - charged
-    const exit = s.exit
-    if (exit !== Exit.Jump) s.rip = (s.ripBase + BigInt(this.view16(last + Record.offset))) & s.linearMask
+    this.instructions += consumed - this.mmu.takeCharged()
+    const exit = w[at.exit]!
+    if (exit !== Exit.Jump) this.setRip(this.view16(last + Record.offset))
     if (this.mmu.deferred) {
       if (exit === Exit.Pending || exit === Exit.Vector || exit === Exit.Family) this.mmu.discardDeferred()
       else this.mmu.commitDeferred()
@@ -309,10 +340,19 @@ export class Core implements Processor {
         this.assist(last)
         break
       case Exit.Cross:
-        this.crossing()
+        this.crossing(last)
         break
     }
-    if (s.pendingDebug) this.attention = true
+    if (w[at.pendingDebug]) this.attention = true
+  }
+
+  /** RIP := ripBase + offset, in the width of the code. */
+  private setRip(offset: number): void {
+    const w = this.words
+    const { rip, ripBase } = this.at
+    const low = (w[ripBase]! >>> 0) + offset
+    w[rip] = low | 0
+    w[rip + 1] = this.mode64_ ? w[ripBase + 1]! + (low > 0xffffffff ? 1 : 0) : 0
   }
 
   private view16(at: number): number {
@@ -347,6 +387,7 @@ export class Core implements Processor {
   private raise(fault: Fault): void {
     this.faults++
     this.attention = true
+    this.state.pendingDebug &= ~0xf // watchpoints of an instruction that did not complete
     deliver(this, {
       vector: fault.vector,
       kind: 'exception',
@@ -367,7 +408,9 @@ export class Core implements Processor {
       const run = this.parts.assists[call.name] as (cpu: Processor, insn: Instruction, ...args: readonly unknown[]) => void
       run(this, insn, ...call.args)
       s.rip = this.nextRip
-      if (UNTRAPPED.has(call.name)) this.untrapped = true
+      if (UNTRAPPED.has(call.name) && (s.rflags & Rflags.TF) === 0n) this.untrapped = true
+      if (this.signals.nmi) this.attention = true // IRET may have unblocked it
+      if (call.name === 'interruptReturn') this.loadedRf = true
       if (call.name === 'writeDr') this.debugRegistersChanged()
     } catch (reason) {
       this.finish(reason)
@@ -378,21 +421,22 @@ export class Core implements Processor {
   /** Record at RIP; 0: `mmu.pending` says why not. Sets ripBase. */
   private lookup(): number {
     const s = this.state
-    const linear = (s.rip + s.csBase) & s.linearMask
-    const low = Number(linear & 0xffff_ffffn) | 0
-    const high = Number(linear >> 32n) | 0
-    const offset = low & 0xfff
-    const entry = (s.codeTlb >>> 2) + ((low >>> 12) & (CodeTlb.entries - 1)) * (CodeTlb.entrySize >>> 2)
     const w = this.words
-    let table: number
-    s.ripBase = BigInt.asUintN(64, s.rip - BigInt(offset))
+    const { rip: ripAt, ripBase, csBase, codeTlb } = this.at
+    // linear = RIP + CS base, in 32 bits outside 64-bit mode
+    const low = (w[ripAt]! + w[csBase]!) | 0
+    const high = this.mode64_ ? w[ripAt + 1]! : 0
+    const offset = low & 0xfff
+    const entry = (w[codeTlb]! >>> 2) + ((low >>> 12) & (CodeTlb.entries - 1)) * (CodeTlb.entrySize >>> 2)
+    const below = w[ripAt]! >>> 0 < offset
+    w[ripBase] = w[ripAt]! - offset
+    w[ripBase + 1] = w[ripAt + 1]! - (below ? 1 : 0)
     if (w[entry] === (low & ~0xfff) && w[entry + 1] === high) {
-      table = w[entry + 2]!
-      const known = w[(table >>> 2) + offset]!
+      const known = w[(w[entry + 2]! >>> 2) + offset]!
       if (known !== 0) return known
     }
     const limit = this.mode64_ ? Infinity : s.segLimit.get(CS)
-    const rip = this.mode64_ ? 0 : Number(s.rip)
+    const rip = this.mode64_ ? 0 : w[ripAt]! >>> 0
     if (rip > limit) {
       this.mmu.pending = new Fault(Vector.GP, 0)
       return 0
@@ -419,31 +463,70 @@ export class Core implements Processor {
     const s = this.state
     const from = s.from
     if (from === 0) return
-    const base = s.ripBase
+    const w = this.words
+    const at = this.at
+    const baseLow = w[at.ripBase]!
+    const baseHigh = w[at.ripBase + 1]!
+    const distance = (w[at.rip]! - baseLow) | 0
     const flushes = this.parts.code.counters.flushes + this.parts.code.counters.dropped
-    if (BigInt.asUintN(64, s.rip - base) >= 4096n || from === this.record0) return
+    if (distance < 0 || distance >= 4096 || from === this.record0) return
     const record = this.lookup()
     if (record === 0) {
       this.mmu.pending = undefined // found again, and raised, when the code is run
       return
     }
-    if (s.ripBase === base && record !== this.record0 && flushes === this.parts.code.counters.flushes + this.parts.code.counters.dropped) this.parts.code.link(from, record)
+    if (w[at.ripBase] === baseLow && w[at.ripBase + 1] === baseHigh && record !== this.record0 && flushes === this.parts.code.counters.flushes + this.parts.code.counters.dropped) this.parts.code.link(from, record)
   }
 
   /** The instruction at RIP crosses a page: decoded from both, run by itself. */
-  private crossing(): void {
-    const record = this.single(Number(this.state.rip - this.state.ripBase) & 0xfff)
-    if (record === 0) return this.endedWithoutEffect(1)
-    this.crossRecord = record
+  private crossing(crossing: number): void {
+    const w = this.words
+    const from = this.record0 >>> 2
+    if (this.crossingsOf !== this.parts.code.counters.flushes) {
+      this.crossingsOf = this.parts.code.counters.flushes
+      this.crossings.clear()
+    }
+    const known = this.crossings.get(crossing)
+    if (known && this.sameBytes(known)) {
+      w.set(known.records, from)
+      this.crossRecord = this.record0
+    } else {
+      this.crossRecord = this.single(w[this.at.rip]! & 0xfff)
+      if (this.crossRecord === 0) return this.endedWithoutEffect(1)
+      const length = this.physical.bytes[this.record0 + Record.length]!
+      const inFirst = 4096 - ((w[this.at.rip]! + w[this.at.csBase]!) & 0xfff)
+      if (this.mode64_ && length > inFirst && !this.parts.code.isAssistAt(this.record0)) {
+        if (this.crossings.size >= CROSSINGS) this.crossings.clear()
+        const rest = this.fetchedBytes.slice(inFirst, length)
+        this.crossings.set(crossing, { rest, records: w.slice(from, from + (2 * Record.size) / 4) })
+      }
+    }
     this.burst(1)
   }
+
+  /** Does the second page still hold the rest of a page-crossing instruction? (A store into the first drops the record itself.) */
+  private sameBytes(known: Crossing): boolean {
+    const w = this.words
+    const page = w[this.at.rip]! & ~0xfff
+    const physical = this.mmu.translateFetch((page + 4096) | 0, w[this.at.rip + 1]! + (page === -4096 ? 1 : 0))
+    if (physical < 0) {
+      this.mmu.takePending()
+      return false
+    }
+    const host = this.physical.host(physical)
+    return host !== 0 && known.rest.every((b, i) => this.physical.bytes[host + i] === b)
+  }
+  private readonly crossings = new Map<number, Crossing>()
+  /** The arena's generation that `crossings` speaks of. */
+  private crossingsOf = 0
+  private fetchedBytes = new Uint8Array(15)
   /** The record to run next instead of the one at RIP. */
   private crossRecord = 0
 
   /** Fetches and decodes one instruction byte by byte into the processor's own record. 0: `mmu.pending` says why not. */
   private single(offset: number): number {
     const s = this.state
-    const bytes = new Uint8Array(15)
+    const bytes = this.fetchedBytes
     const limit = this.mode64_ ? Infinity : s.segLimit.get(CS)
     let n = 0
     while (n < 15) {
@@ -487,7 +570,7 @@ export class Core implements Processor {
     if (s.pendingDebug && !(shadow & 2)) {
       const bits = s.pendingDebug
       s.pendingDebug = 0
-      s.dr.set(6, s.dr.get(6) | BigInt(bits))
+      s.dr.set(6, (s.dr.get(6) & ~0xfn) | BigInt(bits)) // B0–B3 are this exception's, the rest stays (SDM 3B 17.2.3)
       s.activity = 0
       this.attention = true
       deliver(this, { vector: Vector.DB, kind: 'exception', returnRip: s.rip })
@@ -545,6 +628,7 @@ export class Core implements Processor {
     s.mxcsr = 0x1f80
     s.xcr0 = 1n
     s.tscOffset = 0n
+    modelRegisters(this).reset()
     s.cr0 = Cr0.ET | Cr0.NW | Cr0.CD
     s.activity = bootstrap ? 0 : 3
     this.signals.nmi = this.signals.init = this.signals.smi = false
@@ -557,7 +641,7 @@ export class Core implements Processor {
   initialise(): void {
     const s = this.state
     for (let i = 0; i < 16; i++) s.gpr.set(i, 0n)
-    s.gpr.set(2, 0x306f2n) // family, model, stepping
+    s.gpr.set(2, BigInt(SIGNATURE)) // family, model, stepping
     s.rip = 0xfff0n
     for (let i = 0; i < 8; i++) {
       s.segSelector.set(i, 0)

@@ -46,14 +46,17 @@ export function setCode(s: ProcessorState, selector: number, d: Descriptor, cpl:
   setFromDescriptor(s, CS, (selector & 0xfffc) | cpl, d)
 }
 
-/** On return to an outer level: data segments it may not use become null (SDM 3A 5.8.6). True if any did. */
+/**
+ * On return to an outer level: data segments it may not use become null (SDM 3A 5.8.6). True if any did. Only selector and validity
+ * change: 64-bit code goes on with the bases of FS and GS.
+ */
 export function dropInnerSegments(s: ProcessorState, cpl: number): boolean {
   let dropped = false
   for (const index of [0, 3, 4, 5]) {
     const rights = s.segRights.get(index)
     if (rights & Rights.unusable || ((rights >> Rights.dplShift) & 3) >= cpl) continue
     if ((rights & (Rights.code | Rights.expandDown)) === (Rights.code | Rights.expandDown)) continue
-    setNull(s, index, 0)
+    setSegment(s, index, 0, s.segBase.get(index), s.segLimit.get(index), rights | Rights.unusable)
     dropped = true
   }
   return dropped

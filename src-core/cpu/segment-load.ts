@@ -29,7 +29,9 @@ export function loadSegmentRegister(cpu: Processor, index: number, selector: num
     const rpl = selector & 3
     const allowed =
       d !== undefined &&
-      (index === SS ? rpl === s.cpl && d.dpl === s.cpl && d.isWritableData : d.isReadable && (d.isConforming || (rpl <= d.dpl && s.cpl <= d.dpl)))
+      (index === SS
+        ? rpl === s.cpl && d.dpl === s.cpl && d.isWritableData
+        : d.isReadable && (d.isConforming || (rpl <= d.dpl && s.cpl <= d.dpl)))
     if (!allowed) throw selectorFault(Vector.GP, selector)
     if (!d.present) throw selectorFault(index === SS ? Vector.SS : Vector.NP, selector)
     markAccessed(cpu, d)

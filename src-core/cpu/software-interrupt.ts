@@ -15,7 +15,13 @@ function int(cpu: Processor, insn: Instruction, vector: number | 'immediate'): v
 }
 
 function int1(cpu: Processor, insn: Instruction): void {
+  const s = cpu.state
   interrupt(cpu, Vector.DB, 'int1', insn.nextRip)
+  // A data breakpoint that MOV SS held back comes with this #DB, not after it.
+  if (s.pendingDebug) {
+    s.dr.set(6, (s.dr.get(6) & ~0xfn) | BigInt(s.pendingDebug))
+    s.pendingDebug = 0
+  }
   cpu.nextRip = cpu.state.rip
 }
 

@@ -40,14 +40,33 @@ function enter(cpu: Processor, insn: Instruction): void {
   const stack = currentStack(cpu)
   requireRoom(stack, width, level === 0 ? 1 : level + 1, 0)
   const frame = BigInt.asUintN(64, stack.sp - BigInt(width)) & stack.mask
-  const values = [s.gpr.get(RBP)]
+  const values: bigint[] = []
   const m = cpu.memory
+  // Each push can be refused before the next value is read.
+  const push = (value: bigint): void => {
+    const at = BigInt.asUintN(64, stack.sp - BigInt(width * (values.length + 1))) & stack.mask
+    m.probe(segmentLinear(cpu, SS, at, width, true), width, true)
+    values.push(value)
+  }
+  push(s.gpr.get(RBP))
+  // A display that overlaps the new frame is read with what has been pushed (nothing is stored before the last fault).
+  const pushedOver = (offset: bigint, value: bigint): bigint => {
+    for (let k = 0n; k < width; k++) {
+      const depth = BigInt.asUintN(64, stack.sp - 1n - offset - k) & stack.mask
+      const from = depth < width * values.length ? values[Math.floor(Number(depth) / width)]! : undefined
+      if (from === undefined) continue
+      const byte = (from >> (8n * (BigInt(width) - 1n - (depth % BigInt(width))))) & 0xffn
+      value = (value & ~(0xffn << (8n * k))) | (byte << (8n * k))
+    }
+    return value
+  }
   for (let n = 1; n < level; n++) {
-    const at = segmentLinear(cpu, SS, BigInt.asUintN(64, s.gpr.get(RBP) - BigInt(n * width)) & stack.mask, width, false)
-    values.push(width === 8 ? m.read64(at) : BigInt(width === 4 ? m.read32(at) : m.read16(at)))
+    const offset = BigInt.asUintN(64, s.gpr.get(RBP) - BigInt(n * width)) & stack.mask
+    const at = segmentLinear(cpu, SS, offset, width, false)
+    push(pushedOver(offset, width === 8 ? m.read64(at) : BigInt(width === 4 ? m.read32(at) : m.read16(at))))
   }
   const frameValue = (s.gpr.get(RSP) & s.stackKeep) | frame
-  if (level > 0) values.push(frameValue)
+  if (level > 0) push(frameValue)
   // A write at the final stack pointer must be possible (SDM 2A ENTER).
   const last = BigInt.asUintN(64, stack.sp - BigInt(width * values.length) - size) & stack.mask
   m.probe(segmentLinear(cpu, SS, last, width, true), width, true)

@@ -1,4 +1,4 @@
-// Stacks of events and far transfers: the current one, and those that a change of privilege or task brings (SDM 3A 5.8.5, 6.12.1; SDM 1 6.2).
+// Stacks of events and far transfers: the current one, and those of another privilege level or task (SDM 3A 5.8.5, 6.12.1; SDM 1 6.2).
 // A frame is checked as a whole and stored as a whole.
 
 import { Vector } from '../arch/exceptions.ts'
@@ -53,7 +53,11 @@ const linearOf = (k: Stack, offset: bigint): bigint => (k.flat ? offset : (k.bas
 export function requireRoom(k: Stack, width: Width, count: number, code: number): void {
   for (let n = 1; n <= count; n++) {
     const offset = slot(k, width, n)
-    if (k.flat ? !isCanonical(offset) || !isCanonical(BigInt.asUintN(64, offset + BigInt(width - 1))) : Number(offset) < k.low || Number(offset) + width - 1 > k.high) {
+    if (
+      k.flat
+        ? !isCanonical(offset) || !isCanonical(BigInt.asUintN(64, offset + BigInt(width - 1)))
+        : Number(offset) < k.low || Number(offset) + width - 1 > k.high
+    ) {
       throw new Fault(Vector.SS, code)
     }
   }

@@ -2,7 +2,7 @@
 // The interpreter addresses fields by `offsets`, TypeScript by the accessors of `ProcessorState`, save and restore by name.
 
 /** Field types: unsigned integers by bits; `bytes` are raw. 64-bit fields are bigint in TypeScript. */
-type FieldType = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'bytes'
+type FieldType = 'u32' | 'i32' | 'u64' | 'bytes'
 interface Field {
   readonly type: FieldType
   readonly count: number
@@ -112,7 +112,7 @@ export const fields = {
 
 export type FieldName = keyof typeof fields
 
-const widths: Record<FieldType, number> = { u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, bytes: 1 }
+const widths: Record<FieldType, number> = { u32: 4, i32: 4, u64: 8, bytes: 1 }
 
 function place(): { offsets: Record<FieldName, number>; size: number } {
   let at = 0
@@ -150,35 +150,84 @@ export type ProcessorState = Accessors & {
   readonly base: number
 }
 
-export function processorState(memory: WebAssembly.Memory, base: number): ProcessorState {
-  const buffer = memory.buffer
-  const state = { base }
-  for (const name of Object.keys(fields) as FieldName[]) {
-    const f: Field = fields[name]
-    const at = base + offsets[name]
-    if (f.type === 'bytes') {
-      Object.defineProperty(state, name, { value: new Uint8Array(buffer, at, f.count), enumerable: true })
-      continue
-    }
-    const views = { u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, i32: Int32Array, u64: BigUint64Array }
-    const view = new views[f.type](buffer, at, f.count) as unknown as { [i: number]: number | bigint }
-    if (f.count > 1) {
-      const indexed: Indexed<number | bigint> = {
-        get: (i) => view[i]!,
-        set: (i, v) => {
-          view[i] = v
-        },
-      }
-      Object.defineProperty(state, name, { value: indexed, enumerable: true })
-    } else {
-      Object.defineProperty(state, name, {
-        get: () => view[0],
-        set: (v: number | bigint) => {
-          view[0] = v
-        },
-        enumerable: true,
-      })
+// Two classes of elements, so that each access site sees one shape.
+class WideElements implements Indexed<bigint> {
+  constructor(private readonly view: BigUint64Array) {}
+  get(index: number): bigint {
+    return this.view[index]!
+  }
+  set(index: number, value: bigint): void {
+    this.view[index] = value
+  }
+}
+class NarrowElements implements Indexed<number> {
+  constructor(private readonly view: Uint32Array) {}
+  get(index: number): number {
+    return this.view[index]!
+  }
+  set(index: number, value: number): void {
+    this.view[index] = value
+  }
+}
+
+/** Array fields are properties of their own; scalars are accessors on the prototype, which the engine keeps fast. */
+class Block {
+  readonly wide: BigUint64Array
+  readonly words: Uint32Array
+  readonly signed: Int32Array
+
+  constructor(
+    memory: WebAssembly.Memory,
+    readonly base: number,
+  ) {
+    const { buffer } = memory
+    this.wide = new BigUint64Array(buffer, base, FIELDS_SIZE >> 3)
+    this.words = new Uint32Array(buffer, base, FIELDS_SIZE >> 2)
+    this.signed = new Int32Array(buffer, base, FIELDS_SIZE >> 2)
+    for (const [name, field] of Object.entries(fields) as [FieldName, Field][]) {
+      const at = base + offsets[name]
+      if (field.type === 'bytes') this.add(name, new Uint8Array(buffer, at, field.count))
+      else if (field.count > 1 && field.type === 'u64') this.add(name, new WideElements(new BigUint64Array(buffer, at, field.count)))
+      else if (field.count > 1) this.add(name, new NarrowElements(new Uint32Array(buffer, at, field.count)))
     }
   }
-  return state as unknown as ProcessorState
+
+  private add(name: string, value: unknown): void {
+    ;(this as unknown as Record<string, unknown>)[name] = value
+  }
 }
+
+for (const [name, field] of Object.entries(fields) as [FieldName, Field][]) {
+  if (field.count !== 1) continue
+  const n = offsets[name] / widths[field.type]
+  const accessor: PropertyDescriptor & ThisType<Block> =
+    field.type === 'u64'
+      ? {
+          get() {
+            return this.wide[n]
+          },
+          set(v: bigint) {
+            this.wide[n] = v
+          },
+        }
+      : field.type === 'i32'
+        ? {
+            get() {
+              return this.signed[n]
+            },
+            set(v: number) {
+              this.signed[n] = v
+            },
+          }
+        : {
+            get() {
+              return this.words[n]
+            },
+            set(v: number) {
+              this.words[n] = v
+            },
+          }
+  Object.defineProperty(Block.prototype, name, accessor)
+}
+
+export const processorState = (memory: WebAssembly.Memory, base: number): ProcessorState => new Block(memory, base) as unknown as ProcessorState

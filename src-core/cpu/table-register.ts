@@ -82,5 +82,10 @@ const store =
   }
 
 export const tableRegisterAssists = {
-  lgdt, lidt, lldt, ltr, sldt: store('sldt', LDTR), str: store('str', TR),
+  lgdt,
+  lidt,
+  lldt,
+  ltr,
+  sldt: store('sldt', LDTR),
+  str: store('str', TR),
 } satisfies Partial<Record<keyof Assists, unknown>>

@@ -89,7 +89,14 @@ function image(cpu: Processor, wide: boolean, rip: bigint, flags: bigint): { at:
  * #PF; then FaultInNewTask; or `intercepted`.
  */
 export function switchTask(
-  cpu: Processor, selector: number, d: Descriptor, source: 'call' | 'iret' | 'jmp' | 'gate', rip: bigint, flags: bigint, ext = 0, errorCode?: number,
+  cpu: Processor,
+  selector: number,
+  d: Descriptor,
+  source: 'call' | 'iret' | 'jmp' | 'gate',
+  rip: bigint,
+  flags: bigint,
+  ext = 0,
+  errorCode?: number,
 ): void {
   const s = cpu.state
   const m = cpu.memory

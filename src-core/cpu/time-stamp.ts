@@ -9,8 +9,6 @@ import type { Processor } from './processor.ts'
 
 type Assist = (cpu: Processor, insn: Instruction) => void
 
-/** Cycles that reading the counter takes. */
-const RDTSC_CYCLES = 20
 
 /** The TSC at this instruction; call `synchronize` first. */
 export const timeStamp = (cpu: Processor): bigint => BigInt.asUintN(64, BigInt(cpu.now()) + cpu.state.tscOffset)
@@ -24,7 +22,7 @@ const rdtsc: Assist = (cpu) => {
   intercept(cpu, 'rdtsc')
   cpu.synchronize()
   writeEdxEax(cpu, timeStamp(cpu))
-  cpu.charge(RDTSC_CYCLES)
+  cpu.charge(cpu.board.costs.rdtsc)
 }
 
 const rdtscp: Assist = (cpu) => {
@@ -33,7 +31,7 @@ const rdtscp: Assist = (cpu) => {
   cpu.synchronize()
   writeEdxEax(cpu, timeStamp(cpu))
   cpu.state.gpr.set(1, cpu.state.tscAux & 0xffff_ffffn)
-  cpu.charge(RDTSC_CYCLES)
+  cpu.charge(cpu.board.costs.rdtsc)
 }
 
 const rdpmc: Assist = (cpu) => {

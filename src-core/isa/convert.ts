@@ -25,6 +25,6 @@ export const convert: Row[] = [
   row('MOVSXD', 'REX.W + 63 /r', '=r64, r/m32', (e, v) => e.sx(v, 64), { modes: 'only64' }),
   // A 16-bit operand is undefined; Intel parts give 0.
   row('BSWAP', '0F C8+r', '+r', (e, v) => (e.bits === 16 ? e.n(0) : reversed(e, v))),
-  row('MOVBE', '0F 38 F0 /r', '=r, m.W', reversed, { feature: 'MOVBE' }),
-  row('MOVBE', '0F 38 F1 /r', '=m.W, r', reversed, { feature: 'MOVBE' }),
+  row('MOVBE', '0F 38 F0 /r', '=r, m.W', reversed, { feature: 'MOVBE', noRepeat: true }),
+  row('MOVBE', '0F 38 F1 /r', '=m.W, r', reversed, { feature: 'MOVBE', noRepeat: true }),
 ]

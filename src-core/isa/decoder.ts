@@ -143,6 +143,7 @@ export class Decoder {
       if (s.row.attributes.modes === 'only64' && mode !== 64) continue
       if (s.row.attributes.modes === 'not64' && mode === 64) continue
       if (e.rexW && !rexW) continue
+      if (s.row.attributes.noRepeat && mandatory !== '') continue
       if (e.prefix === 'NP' ? mandatory !== '' || operandOverride : e.prefix === '66' ? !operandOverride || mandatory !== '' : e.prefix !== '' && e.prefix !== mandatory) continue
       if (opcode === 0x90 && map === 0 && e.prefix === '' && !e.plusRegister && rex & 1) continue // XCHG r8, rAX
       if (hasModrm(e)) {

@@ -32,10 +32,8 @@ export abstract class LanesEmit extends PackedEmit implements Lanes {
     const state = this.mmx
     if (state === 'same') return
     this.mmx = 'same'
-    if (state === 'valid') {
-      const fsw = this.and(this.laneField('fsw'), this.k(32, ~0x3800)) // TOP, bits 13:11
-      this.setLaneField('fsw', () => this.emit(fsw))
-    }
+    const fsw = this.and(this.laneField('fsw'), this.k(32, ~0x3800)) // TOP, bits 13:11
+    this.setLaneField('fsw', () => this.emit(fsw))
     this.setLaneField('ftw', () => this.i32(state === 'valid' ? 0xff : 0))
   }
 

@@ -170,6 +170,6 @@ export interface Lanes {
   readonly f64: Scalar<F64, 64> & { readonly fromF32: (a: F32) => F64 }
   /** Pending: x87 TOP := 0 and all tags valid (SDM vol. 1, 9.5.1), as every MMX instruction but EMMS does. */
   mmxEnter(): Done
-  /** Pending: all tags empty (EMMS). */
+  /** Pending: x87 TOP := 0 and all tags empty (EMMS; SDM vol. 3A, table 12-2). */
   mmxEmpty(): Done
 }

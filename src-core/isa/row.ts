@@ -166,6 +166,8 @@ export interface Attributes {
   before?: (e: E<OpSize>) => Done
   /** ModRM.mod is ignored and taken as register (MOV CR, MOV DR). */
   modIgnored?: true
+  /** F2H and F3H are #UD. */
+  noRepeat?: true
 }
 
 export interface Row {

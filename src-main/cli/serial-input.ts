@@ -1,6 +1,10 @@
 // Standard input on its way to COM1. At a terminal every key goes to the guest but those after Ctrl-A.
 
+import { fstatSync, readFileSync } from 'node:fs'
 import type { ReadStream } from 'node:tty'
+
+/** `process.stdin`. */
+export type StandardInput = ReadStream & { readonly fd: number }
 
 /** The part of a UART that takes the host's bytes. */
 export interface Receiver {
@@ -9,7 +13,9 @@ export interface Receiver {
 }
 
 const CTRL_A = 1
+/** Beyond these, standard input waits outside the process, and inside it outside the UART. */
 const MOST_WAITING = 65536
+const MOST_AHEAD = 4096
 
 const KEYS = `
 Ctrl-A X       leave
@@ -57,17 +63,25 @@ export class SerialInput {
   /** No more bytes will come. */
   ended = false
   count = 0
-  private readonly pending: Uint8Array[] = []
+  private pending: Uint8Array[] = []
   private waiting = 0
   private readonly stop: () => void
 
   /** `stream` undefined: there is no input. A terminal is made raw until `close`. */
   constructor(
-    private readonly stream: ReadStream | undefined,
+    private readonly stream: StandardInput | undefined,
     events: InputEvents,
   ) {
     this.interactive = stream?.isTTY === true
     if (!stream) {
+      this.ended = true
+      this.stop = () => {}
+      return
+    }
+    if (regular(stream)) {
+      // a file is there as a whole before the guest starts: when its bytes arrive does not depend on the host
+      this.pending = [new Uint8Array(readFileSync(stream.fd))]
+      this.waiting = this.pending[0]!.length
       this.ended = true
       this.stop = () => {}
       return
@@ -101,15 +115,23 @@ export class SerialInput {
     }
   }
 
-  /** Hands what has arrived to the guest, as far as it keeps up. */
+  /** Hands over what has arrived, as far as the guest keeps up. */
   feed(to: Receiver): void {
-    while (this.pending.length > 0 && to.backlog < MOST_WAITING) {
-      const bytes = this.pending.shift()!
-      this.waiting -= bytes.length
-      this.count += bytes.length
-      to.receive(bytes)
+    while (this.ready(to)) {
+      const first = this.pending[0]!
+      const piece = first.subarray(0, MOST_AHEAD)
+      if (piece.length === first.length) this.pending.shift()
+      else this.pending[0] = first.subarray(piece.length)
+      this.waiting -= piece.length
+      this.count += piece.length
+      to.receive(piece)
     }
-    if (this.waiting <= MOST_WAITING && this.stream?.isPaused()) this.stream.resume()
+    if (!this.ended && this.waiting <= MOST_WAITING && this.stream?.isPaused()) this.stream.resume()
+  }
+
+  /** Would `feed` hand over anything? */
+  ready(to: Receiver): boolean {
+    return this.pending.length > 0 && to.backlog < MOST_AHEAD
   }
 
   /** Could the guest still be given a byte? */
@@ -119,5 +141,13 @@ export class SerialInput {
 
   close(): void {
     this.stop()
+  }
+}
+
+function regular(stream: StandardInput): boolean {
+  try {
+    return typeof stream.fd === 'number' && fstatSync(stream.fd).isFile()
+  } catch {
+    return false
   }
 }

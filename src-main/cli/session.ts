@@ -10,6 +10,10 @@ import type { Until } from './until.ts'
 
 /** Wall time of one turn, ms: the host's event loop is never away for much longer. */
 const TURN = 15
+const MODEM_CONTROL = 4
+const RTS = 2
+/** Virtual seconds after which input goes to a guest that does not know flow control. */
+const PATIENCE = 3
 
 export interface SessionParts {
   readonly machine: Machine
@@ -52,14 +56,13 @@ export class Session {
     const left = (): number => began + timeLimit * 1000 - performance.now()
     try {
       for (;;) {
-        input.feed(machine.chips.serial[0]!)
         const { end, idle } = this.turn(pace)
         await output.flush()
         if (end) return end
         if (this.asked) return this.asked
         if (output.closed) return { kind: 'brokenPipe' }
         if (left() <= 0) return { kind: 'timeLimit' }
-        if (!idle) await new Promise((resolve) => setImmediate(resolve))
+        if (!idle || this.deliver(pace.wait === Infinity)) await new Promise((resolve) => setImmediate(resolve))
         else if (pace.wait === Infinity && !input.open) return { kind: 'stuck' }
         else await this.sleep(Math.min(pace.wait, left()))
       }
@@ -74,6 +77,7 @@ export class Session {
     const over = performance.now() + TURN
     let idle = false
     do {
+      this.deliver(false)
       const progress = machine.run(pace.idleUntil())
       idle = progress.idle
       if (until?.seen) return { end: { kind: 'until' }, idle }
@@ -87,6 +91,24 @@ export class Session {
     } while (!idle && performance.now() < over)
     return { idle }
   }
+
+  /**
+   * Gives the guest what has been typed, if it is there to take it: with RTS (PC16550D, 8.6.6), as a terminal with flow control
+   * does, so that what comes before the guest has set its port up is not lost. True if there was something to give.
+   */
+  private deliver(anyway: boolean): boolean {
+    const { machine, input } = this.parts
+    const uart = machine.chips.serial[0]!
+    if (!input.ready(uart)) return false
+    if (uart.registers.read(MODEM_CONTROL, 1) & RTS) this.patience = undefined
+    else {
+      this.patience ??= machine.time + PATIENCE * machine.clock.frequency
+      if (!anyway && machine.time < this.patience) return false
+    }
+    input.feed(uart)
+    return true
+  }
+  private patience: number | undefined
 
   private sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {

@@ -63,7 +63,13 @@ export class Compiler {
     const hash = createHash('sha256').update(`${this.version}\n${flags}\n${source}`)
     for (const part of [...parts, 'kernel.h', 'image.ld']) hash.update(this.shared.get(part)!)
     const out = join(BENCH_CACHE, `${workload}-${bits}-${hash.digest('hex').slice(0, 12)}.elf`)
-    if (await access(out).then(() => true, () => false)) return out
+    if (
+      await access(out).then(
+        () => true,
+        () => false,
+      )
+    )
+      return out
 
     await mkdir(BENCH_CACHE, { recursive: true })
     const work = join(BENCH_CACHE, `${workload}-${bits}-${process.pid}`)

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { Compiler } from './build.ts'
 import type { Engine, Measure } from './engine.ts'
 import { linuxBoots } from './linux.ts'
-import { ours } from './ours.ts'
+import { buildOurs, ours } from './ours.ts'
 import { PROCESSOR_TIME } from './process.ts'
 import { qemu } from './qemu.ts'
 import { complaints, headLines, meanLine, means, medianRun, mips, rowLine, speed, type Result, type Row } from './table.ts'
@@ -97,9 +97,14 @@ async function repeat(runs: number, each: ReadonlyMap<string, () => Promise<Meas
 const options = parse()
 const chosen = (name: string) => options.only.length === 0 || options.only.includes(name)
 const engines: Engine[] = []
+if (options.engines.some((n) => n.startsWith('ours'))) await buildOurs()
 for (const name of options.engines) {
   const engine =
-    name === 'qemu' ? await qemu(options.timeLimit) : name === 'v86' ? v86(options.timeLimit) : ours(name === 'ours' ? 64 : 32, options.host, options.timeLimit)
+    name === 'qemu'
+      ? await qemu(options.timeLimit)
+      : name === 'v86'
+        ? v86(options.timeLimit)
+        : ours(name === 'ours' ? 64 : 32, options.host, options.timeLimit)
   if ('missing' in engine) console.log(`${name} is left out: ${engine.missing}`)
   else engines.push(engine)
 }
@@ -147,7 +152,9 @@ if (chosen(LINUX)) {
       return `${name} ${r.median.cpu.toFixed(1)} s (wall ${r.median.wall.toFixed(1)} s${rate === undefined ? '' : `, ${rate.toFixed(0)} MIPS`})`
     })
     const ratio = speed(row, 'qemu')
-    console.log(`linux ${linux.version} to the shell prompt: ${parts.join(', ')}${ratio === undefined ? '' : `, ÷ QEMU ${ratio.toFixed(2)}`}`)
+    console.log(
+      `linux ${linux.version} to the shell prompt: ${parts.join(', ')}${ratio === undefined ? '' : `, ÷ QEMU ${ratio.toFixed(2)}`}`,
+    )
   }
 }
 

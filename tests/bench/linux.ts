@@ -35,7 +35,13 @@ export async function linuxBoots(
 /** QEMU enters by PVH only what is not compressed. */
 async function unpacked(path: string, version: string): Promise<string> {
   const out = join(BENCH_CACHE, `vmlinux-${version}`)
-  if (await access(out).then(() => true, () => false)) return out
+  if (
+    await access(out).then(
+      () => true,
+      () => false,
+    )
+  )
+    return out
   const file = { name: path, data: new Uint8Array(await readFile(path)) }
   const elf = await unpackKernel(parseBzImage(file), file, MOST_KERNEL)
   if (!elf) throw new Error(`${path} holds no kernel that can be unpacked`)

@@ -26,7 +26,8 @@ function processorNanoseconds(pid: number): number {
   }
   for (const thread of threads) {
     sum += Number(text(`/proc/${pid}/task/${thread}/schedstat`).split(' ')[0] || 0)
-    for (const child of text(`/proc/${pid}/task/${thread}/children`).split(' ')) if (child.trim()) sum += processorNanoseconds(Number(child))
+    for (const child of text(`/proc/${pid}/task/${thread}/children`).split(' '))
+      if (child.trim()) sum += processorNanoseconds(Number(child))
   }
   return sum
 }
@@ -44,20 +45,28 @@ export interface Task {
   readonly statuses?: readonly number[]
 }
 
+const running = new Set<ChildProcess>()
+process.on('exit', () => running.forEach(stop))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+
 /** Rejects when the process cannot start, ends early, says `failed:`, or takes too long. */
 export function measure(task: Task): Promise<Measure> {
   const child = spawn(task.command, task.args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+  running.add(child)
   const pid = child.pid
   return new Promise<Measure>((resolve, reject) => {
     let serial = ''
     let errors = ''
     let from: { cpu: number; wall: number } | undefined
     let took: { cpu: number; wall: number } | undefined
-    const now = () => ({ cpu: processorSeconds(pid!), wall: performance.now() / 1e3 })
+    let cpu = 0
+    // a process that has ended reads as 0: what it had at its last output stands for it
+    const now = () => ({ cpu: (cpu = Math.max(cpu, processorSeconds(pid!))), wall: performance.now() / 1e3 })
     const timer = setTimeout(() => fail(`no end after ${task.timeLimit} s`), task.timeLimit * 1e3)
     const finish = () => {
       clearTimeout(timer)
       stop(child)
+      running.delete(child)
     }
     const fail = (why: string) => {
       finish()
@@ -77,6 +86,7 @@ export function measure(task: Task): Promise<Measure> {
           child.stdin.write('\n')
         }
       }
+      if (task.until !== undefined) now()
       serial += bytes.toString('latin1')
       const failure = failureIn(serial)
       if (failure !== undefined) fail(failure)

@@ -31,7 +31,14 @@ export async function qemu(timeLimit: number): Promise<Engine | { missing: strin
 }
 
 /** From the start of the process until `prompt`; `kernel` is an ELF file with a PVH note. */
-export function qemuLinux(kernel: string, initrd: string, append: string, memory: number, prompt: string, timeLimit: number): Promise<Measure> {
+export function qemuLinux(
+  kernel: string,
+  initrd: string,
+  append: string,
+  memory: number,
+  prompt: string,
+  timeLimit: number,
+): Promise<Measure> {
   const args = [...MACHINE, '-m', String(memory), '-kernel', kernel, '-initrd', initrd, '-append', append]
   return measure({ command: COMMAND, args, timeLimit, until: prompt })
 }

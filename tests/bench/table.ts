@@ -47,7 +47,9 @@ export function checksums(row: Row): string[] {
 export function complaints(row: Row): string[] {
   const said = Object.entries(row.results).flatMap(([engine, r]) => ('failed' in r ? [`${row.name}, ${engine}: ${r.failed}`] : []))
   if (checksums(row).length > 1) {
-    const each = Object.entries(row.results).flatMap(([engine, r]) => ('runs' in r ? [`${engine} ${r.runs.map((m) => m.checksum).join(' ')}`] : []))
+    const each = Object.entries(row.results).flatMap(([engine, r]) =>
+      'runs' in r ? [`${engine} ${r.runs.map((m) => m.checksum).join(' ')}`] : [],
+    )
     said.push(`${row.name}: checksums differ: ${each.join(', ')}`)
   }
   return said
@@ -64,7 +66,7 @@ export function means(rows: readonly Row[]): Means {
   return { qemu: over((r) => speed(r, 'qemu')), v86: over((r) => speed(r, 'v86')), mips: over((r) => mips(median(r, 'ours'))) }
 }
 
-const WIDTHS = { name: 11, stresses: 26, number: 8 } as const
+const WIDTHS = { name: 11, stresses: 26, number: 10 } as const
 const number = (value: number | undefined, digits: number) => (value === undefined ? '–' : value.toFixed(digits)).padStart(WIDTHS.number)
 
 export function headLines(engines: readonly string[]): string[] {

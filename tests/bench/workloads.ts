@@ -11,7 +11,7 @@ export interface Workload {
 export const WORKLOADS: readonly Workload[] = [
   { name: 'sieve', stresses: 'integer: strided bytes', count: 450 },
   { name: 'crc', stresses: 'integer: dependent loads', count: 2800 },
-  { name: 'wide', stresses: 'integer: 64-bit multiply', count: 1800 },
+  { name: 'wide', stresses: 'integer: 64-bit multiply', count: 600 },
   { name: 'stream', stresses: 'memory: in order', count: 10 },
   { name: 'chase', stresses: 'memory: random order', count: 4 },
   { name: 'branches', stresses: 'unpredictable branches', count: 110 },

@@ -1,5 +1,5 @@
 // Runs a directory of already built kvm-unit-tests images (and their unittests.cfg) on the emulated machine:
-//   npx tsx tests/conformance/kut.ts DIR [NAME…] [--time SECONDS] [--log FOLDER] [--host PRESET]
+//   npx tsx tests/conformance/kut.ts DIR [NAME…] [--time SECONDS] [--log FOLDER] [--host PRESET] [--env KEY=VALUE]…
 // A NAME is a configuration, a group or FILE.flat, and may end in *; with ^ before it, it is left out.
 // Each runs in a process of its own. Does not model: QEMU's CPU models and devices; the processor is always ours.
 
@@ -37,6 +37,7 @@ interface Result {
 const DEFAULT_MEGABYTES = 128
 /** What QEMU's pc shows when no -rtc is given is the host's time; ours is fixed. */
 const EPOCH = 1_735_689_600
+/** Exit status of a test that skipped all it has: (38 << 1) | 1. */
 const SKIPPED = 77
 
 /** `[name]` sections of `key = value` lines. */
@@ -67,7 +68,28 @@ function parseConfigurations(text: string): Configuration[] {
 const matches = (pattern: string, c: Configuration): boolean =>
   [c.name, c.file, ...c.groups].some((n) => (pattern.endsWith('*') ? n.startsWith(pattern.slice(0, -1)) : n === pattern))
 
-async function runOne(folder: string, c: Configuration, preset: string, limit: number): Promise<Result> {
+/** Bytes of a timer-tick handler: PUSH AX, MOV AL, 20H, OUT 20H, AL, POP AX, IRET. */
+const TICK = [0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf]
+const TICK_AT = 0x500
+const IVT_IRQ0 = 8 * 4
+
+/**
+ * What these kernels find on a PC because its BIOS ran: 8259s at vectors 08H and 70H with the timer, cascade and IRQ 11 open, an
+ * 18.2 Hz tick with a handler, and the bootstrap processor's LINT0 as ExtINT ("virtual wire", MP 1.4 3.6.2.2).
+ */
+function afterBios(machine: Machine): void {
+  machine.physical.load(TICK_AT, new Uint8Array(TICK))
+  machine.physical.load(IVT_IRQ0, new Uint8Array([TICK_AT & 0xff, TICK_AT >> 8, 0, 0]))
+  const ports: [number, number][] = [
+    ...[[0x20, 0x11], [0x21, 0x08], [0x21, 0x04], [0x21, 0x01], [0xa0, 0x11], [0xa1, 0x70], [0xa1, 0x02], [0xa1, 0x01]] as [number, number][],
+    ...[[0x21, 0xfa], [0xa1, 0xf7], [0x43, 0x36], [0x40, 0], [0x40, 0]] as [number, number][],
+  ]
+  for (const [port, value] of ports) machine.io.write(port, 1, value)
+  machine.lapics[0]!.registers.write(0xf0, 4, 0x1ff)
+  machine.lapics[0]!.registers.write(0x350, 4, 0x700)
+}
+
+async function runOne(folder: string, c: Configuration, preset: string, limit: number, environment: readonly string[]): Promise<Result> {
   const started = performance.now()
   const config = resolveBoard(PRESETS.get(preset)!, { megabytes: c.megabytes, processors: c.processors })
   let output = ''
@@ -79,15 +101,17 @@ async function runOne(folder: string, c: Configuration, preset: string, limit: n
     },
   })
   const kernel = { name: basename(c.file), data: readFileSync(join(folder, c.file)) }
-  const image = await loadImage({ kernel, platform: firmware(config), append: c.append })
+  const initrd = environment.length > 0 ? { name: 'environment', data: new TextEncoder().encode(`${environment.join('\n')}\n`) } : undefined
+  const image = await loadImage({ kernel, initrd, platform: firmware(config), append: c.append })
   machine.load(image.segments, image.entry)
+  afterBios(machine)
   const seconds = (): number => (performance.now() - started) / 1000
   let outcome: Outcome
   const notes: string[] = []
   try {
     for (;;) {
       const { stop, idle } = machine.run()
-      if (stop?.kind === 'exit') outcome = stop.code === 0 ? 'PASS' : stop.code === SKIPPED ? 'SKIP' : 'FAIL'
+      if (stop?.kind === 'exit') outcome = stop.code === 0 ? 'PASS' : ((stop.code << 1) | 1) === SKIPPED ? 'SKIP' : 'FAIL'
       else if (stop?.kind === 'tripleFault') outcome = 'TRIPLE'
       else if (stop) outcome = 'FAIL'
       else if (idle) outcome = 'HANG'
@@ -108,10 +132,10 @@ async function runOne(folder: string, c: Configuration, preset: string, limit: n
   return { outcome, seconds: seconds(), instructions: machine.cores.reduce((sum, core) => sum + core.instructions, 0), output, notes }
 }
 
-function runApart(folder: string, c: Configuration, preset: string, limit: number): Promise<Result> {
-  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), folder, '--host', preset, '--time', String(limit), '--one', JSON.stringify(c)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+function runApart(folder: string, c: Configuration, preset: string, limit: number, environment: readonly string[]): Promise<Result> {
+  const own = [...process.execArgv, fileURLToPath(import.meta.url), folder]
+  const options = ['--host', preset, '--time', String(limit), ...environment.flatMap((e) => ['--env', e]), '--one', JSON.stringify(c)]
+  const child = spawn(process.execPath, [...own, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
   const deadline = setTimeout(() => child.kill('SIGKILL'), (limit + 30) * 1000)
   let text = ''
   let errors = ''
@@ -129,17 +153,24 @@ function runApart(folder: string, c: Configuration, preset: string, limit: numbe
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { time: { type: 'string' }, log: { type: 'string' }, host: { type: 'string' }, one: { type: 'string' } },
+  options: {
+    time: { type: 'string' },
+    log: { type: 'string' },
+    host: { type: 'string' },
+    env: { type: 'string', multiple: true },
+    one: { type: 'string' },
+  },
 })
 const [folder, ...names] = positionals
 const limit = Number(values.time ?? 90)
 const preset = values.host ?? 'uma-1n'
+const environment = values.env ?? []
 if (folder === undefined || !PRESETS.has(preset) || !(limit > 0)) {
-  console.error('usage: npx tsx tests/conformance/kut.ts DIR [NAME…] [--time SECONDS] [--log FOLDER] [--host PRESET]')
+  console.error('usage: npx tsx tests/conformance/kut.ts DIR [NAME…] [--time SECONDS] [--log FOLDER] [--host PRESET] [--env KEY=VALUE]…')
   process.exit(64)
 }
 if (values.one !== undefined) {
-  process.stdout.write(JSON.stringify(await runOne(folder, JSON.parse(values.one) as Configuration, preset, limit)))
+  process.stdout.write(JSON.stringify(await runOne(folder, JSON.parse(values.one) as Configuration, preset, limit, environment)))
 } else {
   const described = existsSync(join(folder, 'unittests.cfg')) ? parseConfigurations(readFileSync(join(folder, 'unittests.cfg'), 'utf8')) : []
   const known = new Set(described.map((c) => c.file))
@@ -156,7 +187,7 @@ if (values.one !== undefined) {
   const counts = new Map<Outcome, number>()
   console.log('test                              result   pass  fail xfail  skip   seconds  M instr')
   for (const c of chosen) {
-    const r = await runApart(folder, c, preset, limit)
+    const r = await runApart(folder, c, preset, limit, environment)
     const lines = (kind: string): number => r.output.match(new RegExp(`^${kind}: `, 'gm'))?.length ?? 0
     const cells = ['PASS', 'FAIL', 'XFAIL', 'SKIP'].map((k) => String(lines(k)).padStart(5)).join(' ')
     console.log(`${c.name.padEnd(33)} ${r.outcome.padEnd(7)} ${cells} ${r.seconds.toFixed(1).padStart(9)} ${(r.instructions / 1e6).toFixed(1).padStart(8)}`)

@@ -41,7 +41,7 @@ describe('CR0', () => {
   it.each([
     ['PG without PE', 0x80000000n], ['NW without CD', 0x20000001n], ['bit 32', 0x100000001n],
   ])('%s is #GP(0)', (_name, value) => {
-    const cpu = processor(64)
+    const cpu = processor(32)
     const before = cpu.state.cr0
     expect(write(cpu, 0, value)).toBe('#13(0)')
     expect(cpu.state.cr0).toBe(before)
@@ -125,6 +125,9 @@ describe('CR3', () => {
     expect(load(b, 0x1000n)).toBe(b.physical.host(0x5000))
     write(cpu, 3, 0x1000n)
     expect([load(b, 0x1000n), load(b, 0x2000n)]).toEqual([b.physical.host(0x7000), b.physical.host(0x6000)])
+    put64(b, 0x4008, 0x5003n)
+    write(cpu, 3, (1n << 63n) | 0x1005n) // another PCID: its own translations only
+    expect(load(b, 0x1000n)).toBe(b.physical.host(0x5000))
   })
   it('loads the PDPTEs in PAE paging, and keeps CR3 when they are bad', () => {
     const cpu = processor(32)

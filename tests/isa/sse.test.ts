@@ -91,9 +91,9 @@ describe('x87 state (SDM vol. 1, 9.5.1)', () => {
     run('CVTPI2PD', '=xmm, m64')
     expect([machine.state.fsw, machine.state.ftw]).toEqual([0x7fff, 0x12])
   })
-  it('EMMS empties the tags and keeps TOP', () => {
+  it('EMMS empties the tags and sets TOP to 0 (SDM vol. 3A, table 12-2)', () => {
     run('EMMS', '')
-    expect([machine.state.fsw, machine.state.ftw]).toEqual([0x7fff, 0])
+    expect([machine.state.fsw, machine.state.ftw]).toEqual([0x47ff, 0])
   })
 })
 

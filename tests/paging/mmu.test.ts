@@ -83,6 +83,32 @@ describe('crossing accesses', () => {
   })
 })
 
+describe('assists', () => {
+  it('write nothing unless all of the range can be written', () => {
+    const b = ready()
+    put64(b, PT + 7 * 8, 0x7000n | P)
+    for (const write of [
+      () => b.memory.writeBytes(0x5fe0n, new Uint8Array(0x1100).fill(9)),
+      () => b.memory.write64(0x6ffcn, -1n),
+      () => b.memory.write32(0x6ffen, -1),
+      () => b.memory.write16(0x6fffn, -1),
+    ]) expect(write).toThrow()
+    expect([get64(b, 0x5fe0), get64(b, 0x6ff8)]).toEqual([0n, 0n])
+    expect(() => b.memory.probe(0x6ff0n, 0x10, true)).not.toThrow()
+    expect(() => b.memory.probe(0x6ff0n, 0x11, true)).toThrow()
+    expect(() => b.memory.probe(0x6ff0n, 0x11, false)).not.toThrow()
+  })
+  it('cross pages both ways', () => {
+    const b = ready()
+    put64(b, PT + 7 * 8, 0x9000n | P | W)
+    b.memory.write64(0x6ffdn, 0x8877665544332211n)
+    expect([b.memory.read64(0x6ffdn), b.memory.read16(0x6fffn), b.memory.read32(0x6ffen)]).toEqual([0x8877665544332211n, 0x4433, 0x55443322])
+    expect(get64(b, 0x9000)).toBe(0x8877665544n)
+    b.memory.writeBytes(0x6ff0n, Uint8Array.from({ length: 40 }, (_, n) => n))
+    expect(b.memory.readBytes(0x6ff0n, 40)).toEqual(Uint8Array.from({ length: 40 }, (_, n) => n))
+  })
+})
+
 describe('chips', () => {
   const chips = (): Bench => {
     const b = ready()
