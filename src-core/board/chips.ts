@@ -50,6 +50,8 @@ export interface Chips {
   readonly pci: PciHost
   /** The 8259 pair's INTA cycle. */
   readonly readPic: () => number
+  /** After the chips' states were restored: the wires that follow from them. */
+  readonly restored: () => void
   /** All chips, in the order of save and restore. */
   readonly devices: readonly Device[]
 }
@@ -139,10 +141,13 @@ export function buildChips(config: BoardConfig, clock: Clock, io: Bus, memory: B
   memory.map('HPET', HPET.address, HPET.length, hpet.registers)
   memory.map('test memory', TEST_DEVICE_MEMORY.address, TEST_DEVICE_MEMORY.length, test.page)
 
+  const restored = (): void => {
+    legacyReplaced = hpet.legacyRouting
+  }
   const devices: Device[] = [
     ...wires, ioapic, master, slave, pit, port61, cmos, hpet, ...serial, keyboard, power, port80, port92, fwcfg, test, isa, pci, bridge, isa.function, pm,
   ]
-  return { apicBus, ioapic, serial, keyboard, power, pci, readPic: () => master.acknowledge(), devices }
+  return { apicBus, ioapic, serial, keyboard, power, pci, readPic: () => master.acknowledge(), restored, devices }
 }
 
 function firmwareItems(config: BoardConfig): Map<number, Uint8Array> {

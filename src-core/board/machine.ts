@@ -7,6 +7,7 @@ import { MAXPHYADDR } from '../arch/registers.ts'
 import { CodeCache, CODE_TLB_BYTES } from '../cpu/code.ts'
 import { engine } from '../cpu/engine.ts'
 import type { Processor } from '../cpu/processor.ts'
+import { restoreCore, saveCore } from '../cpu/core-state.ts'
 import { Core } from '../cpu/run.ts'
 import { FIELDS_SIZE } from '../cpu/state.ts'
 import { sseImplementations } from '../cpu/sse/calls.ts'
@@ -17,7 +18,7 @@ import type { EntryState } from '../guests/entry.ts'
 import type { Segment } from '../guests/image.ts'
 import { calls, type CallName } from '../isa/calls.ts'
 import { Bus } from '../memory/bus.ts'
-import type { Device } from '../memory/device.ts'
+import { StateError, type Device, type Json, type SavedState } from '../memory/device.ts'
 import { PhysicalMemory } from '../memory/physical.ts'
 import { CodePages } from '../paging/code-pages.ts'
 import { TLB_SIZE } from '../paging/tlb.ts'
@@ -28,6 +29,7 @@ import { COSTS, latency } from './costs.ts'
 import { enter } from './entry.ts'
 import { firmware } from './firmware.ts'
 import { LAPIC, MIB } from './layout.ts'
+import { machineState, STATE_VERSION } from './machine-state.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 /** Frequency of the LAPIC timer's input, which CPUID 15H reports. */
@@ -80,6 +82,10 @@ export class Machine {
   readonly code: CodeCache
   readonly unimplemented = new Map<string, number>()
   private stop: Stop | undefined
+  private interrupted = false
+  /** The slice that `interrupt` broke off: its processor and its end. */
+  private slice: { readonly core: Core; readonly end: number } | undefined
+  private readonly placeLapic: (() => void)[] = []
   private current: Core | undefined
   private readonly wakeTimes: number[]
   private readonly parked: boolean[]
@@ -173,6 +179,7 @@ export class Machine {
         },
       )
       place()
+      this.placeLapic.push(place)
       this.chips.apicBus.attach(lapic)
       lapics.push(lapic)
       const block = CONTROL_START + p.index * perCore
@@ -222,7 +229,7 @@ export class Machine {
           },
           othersBehind: (time) => this.othersBehind(p.index, time),
           shownTime: (time) => this.clock.shown(time),
-          nextDeadline: () => (this.stop ? 0 : this.clock.next),
+          nextDeadline: () => (this.stop || this.interrupted ? 0 : this.clock.next),
         }),
       )
     }
@@ -259,14 +266,21 @@ export class Machine {
     enter(this.cores[0]!, entry)
   }
 
-  /** Virtual time in cycles. */
+  /** Virtual time in cycles: how far all running processors have come. */
   get time(): number {
-    return this.clock.time
+    const running = this.cores.filter((core) => core.running && !this.parked[core.index]).map((core) => core.time)
+    return running.length === 0 ? this.clock.time : Math.max(this.clock.time, Math.min(...running))
+  }
+
+  /** `run` returns at the next instruction boundary, without a stop; a later `run` goes on as if nothing had been. */
+  interrupt(): void {
+    this.interrupted = true
+    this.current?.cut()
   }
 
   private halt(stop: Stop): void {
     this.stop ??= stop
-    this.current?.mmu.cut()
+    this.current?.cut()
   }
 
   private othersBehind(index: number, time: number): boolean {
@@ -283,6 +297,16 @@ export class Machine {
     const until = (Math.floor(this.clock.time / CHUNK) + 1) * CHUNK
     for (;;) {
       if (this.stop) return { stop: this.stop, idle: false }
+      if (this.interrupted) {
+        this.interrupted = false
+        return { stop: undefined, idle: false }
+      }
+      if (this.slice) {
+        const { core, end } = this.slice
+        this.slice = undefined
+        this.runSlice(core, end)
+        continue
+      }
       const [first, second] = this.least()
       if (!first) {
         const next = this.clock.next
@@ -299,12 +323,57 @@ export class Machine {
         return { stop: undefined, idle: false }
       }
       const end = Math.min(until, second === Infinity ? first.time + SLICE : second + QUANTUM, first.time + SLICE)
-      this.clock.running = () => first.ownTime()
-      first.run(end)
-      this.clock.running = undefined
-      this.clock.time = Math.max(this.clock.time, Math.min(first.time, second, this.clock.next))
-      if (!first.running) this.parked[first.index] = true
+      this.runSlice(first, end)
     }
+  }
+
+  private runSlice(core: Core, end: number): void {
+    this.clock.running = () => core.ownTime()
+    core.run(end)
+    this.clock.running = undefined
+    if (this.interrupted && core.running && !core.yielded && core.time < Math.min(end, this.clock.next)) this.slice = { core, end }
+    else if (!core.running) this.parked[core.index] = true
+  }
+
+  // ---- save and restore -------------------------------------------------------------------------
+  /** Everything but DRAM, as named versioned fields. Only between runs. */
+  save(): Json {
+    return {
+      version: STATE_VERSION,
+      time: this.clock.time,
+      latest: this.clock.latest,
+      wakeTimes: [...this.wakeTimes],
+      parked: [...this.parked],
+      slice: this.slice ? { processor: this.slice.core.index, end: this.slice.end } : null,
+      processors: this.cores.map((core) => saveCore(core) as unknown as Json),
+      chips: Object.fromEntries(this.devices.map((d) => [d.id, d.save() as unknown as Json])),
+    }
+  }
+
+  /** Takes a state of a board like this one; DRAM is the caller's. Throws StateError when it does not fit; then nothing was changed. */
+  restore(state: Json): void {
+    const before = this.save()
+    try {
+      this.take(state)
+    } catch (error) {
+      this.take(before)
+      throw error
+    }
+  }
+
+  private take(state: Json): void {
+    const s = machineState(state, this.cores.length)
+    for (const d of this.devices) if (!(d.id in s.chips)) throw new StateError(d.id, 'missing in the saved machine')
+    this.stop = undefined
+    this.code.flush()
+    this.clock.restart(s.time, s.latest)
+    for (const d of this.devices) d.restore(s.chips[d.id] as unknown as SavedState)
+    this.chips.restored()
+    for (const place of this.placeLapic) place()
+    this.cores.forEach((core, n) => restoreCore(core, s.processors[n] as unknown as SavedState))
+    s.wakeTimes.forEach((t, n) => (this.wakeTimes[n] = t))
+    s.parked.forEach((p, n) => (this.parked[n] = p))
+    this.slice = s.slice ? { core: this.cores[s.slice.processor]!, end: s.slice.end } : undefined
   }
 
   /** The runnable processor least far in time (the lowest number among equals), and the time of the second. */

@@ -55,6 +55,14 @@ export class VirtualClock implements Clock {
     this.known = false
   }
 
+  /** All alarms off, time as given: before restored chips arm theirs again. */
+  restart(time: number, latest: number): void {
+    for (const a of this.alarms) a.deadline = undefined
+    this.known = false
+    this.time = time
+    this.latest = latest
+  }
+
   /** The next deadline, or Infinity. */
   get next(): number {
     return this.first()?.deadline ?? Infinity

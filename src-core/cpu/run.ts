@@ -16,6 +16,7 @@ import { ES_REFERENCE } from './interpreter/handler.ts'
 import { CodeTlb } from './interpreter/intrinsics.ts'
 import { clearCodeTlb, codeMode, CODE_TLB_BYTES, type CodeCache } from './code.ts'
 import type { Engine } from './engine.ts'
+import type { Event } from './event.ts'
 import { deliver } from './events.ts'
 import { Again, Fault, again } from './fault.ts'
 import { readRflags, writeRflags } from './flags.ts'
@@ -182,7 +183,12 @@ export class Core implements Processor {
     if (this.executing) this.mmu.charge(cycles)
     else this.time += cycles
   }
+  /** Ends the slice behind the instruction that runs, if compiled code runs it. */
+  cut(): void {
+    if (this.executing) this.mmu.cut()
+  }
   synchronize(): void {
+    if (this.delivering) return // an event is delivered at once, even through tables inside a chip
     if (this.parts.othersBehind(this.ownTime() - SKEW)) throw again
   }
   rflags(): bigint {
@@ -384,11 +390,21 @@ export class Core implements Processor {
     throw reason
   }
 
+  private delivering = false
+  private deliver(event: Event): void {
+    this.delivering = true
+    try {
+      deliver(this, event)
+    } finally {
+      this.delivering = false
+    }
+  }
+
   private raise(fault: Fault): void {
     this.faults++
     this.attention = true
     this.state.pendingDebug &= ~0xf // watchpoints of an instruction that did not complete
-    deliver(this, {
+    this.deliver({
       vector: fault.vector,
       kind: 'exception',
       ...(fault.errorCode === undefined ? {} : { errorCode: fault.errorCode }),
@@ -573,7 +589,7 @@ export class Core implements Processor {
       s.dr.set(6, (s.dr.get(6) & ~0xfn) | BigInt(bits)) // B0–B3 are this exception's, the rest stays (SDM 3B 17.2.3)
       s.activity = 0
       this.attention = true
-      deliver(this, { vector: Vector.DB, kind: 'exception', returnRip: s.rip })
+      this.deliver({ vector: Vector.DB, kind: 'exception', returnRip: s.rip })
       return true
     }
     if (this.signals.nmi && !(s.interruptibility & 8) && !shadow) {
@@ -582,7 +598,7 @@ export class Core implements Processor {
         s.activity = 0
         s.interruptibility |= 8
         this.attention = true
-        deliver(this, { vector: Vector.NMI, kind: 'nmi', returnRip: s.rip })
+        this.deliver({ vector: Vector.NMI, kind: 'nmi', returnRip: s.rip })
       }
       return true
     }
@@ -591,7 +607,7 @@ export class Core implements Processor {
         s.activity = 0
         this.interrupts++
         this.attention = true
-        deliver(this, { vector: this.apic.acknowledge(), kind: 'external', returnRip: s.rip })
+        this.deliver({ vector: this.apic.acknowledge(), kind: 'external', returnRip: s.rip })
       }
       return true
     }

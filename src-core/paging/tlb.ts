@@ -153,7 +153,10 @@ export class SoftwareTlb implements WriteTags {
     }
   }
 
-  /** Everything cached: refills cost cycles, so a restored machine must miss where the saved one would have. */
+  /**
+   * Everything cached but the permission to write, which depends on decoded code and costs nothing to find again: refills cost cycles,
+   * so a restored machine must miss where the saved one would have.
+   */
   save(): Uint8Array {
     const out: number[] = []
     for (let world = 0; world < WORLDS; world++) {
@@ -161,7 +164,7 @@ export class SoftwareTlb implements WriteTags {
       for (let n = 0; n < this.logged[world]!; n++) {
         const i = first + this.log[world]![n]! * 8
         if (this.words[i] === NONE) continue
-        const flags = (this.words[i + 5]! & 3) | (this.words[i + 2] === NONE ? 0 : 4) | (world << 4)
+        const flags = (this.words[i + 5]! & 3) | (world << 4)
         out.push(this.words[i]!, this.words[i + 1]!, (this.words[i + 5]! & ~0xfff) - this.dramBase, flags)
       }
     }
@@ -186,8 +189,7 @@ export class SoftwareTlb implements WriteTags {
         return false
       } else {
         const host = page + this.dramBase
-        const writable = (flags & 4) !== 0 && this.code.holds[host >>> 12] === 0
-        this.fill(world, low, high, host, writable, (flags & GLOBAL) !== 0, 12)
+        this.fill(world, low, high, host, false, (flags & GLOBAL) !== 0, 12)
         if (flags & LARGE) this.words[this.entry(world, low) + 5]! |= LARGE
       }
     }

@@ -58,8 +58,10 @@ async function prepare(options: BootOptions) {
     ...(cpus === undefined ? {} : { cpus }),
     guest: absolute(options),
   }
-  const config = makeBoard(board.topology, board)
-  return { saved, board, config, image: await loadGuest(saved ? board.guest : options, config) }
+  const config = makeBoard(board.topology, board, saved?.name)
+  // a saved machine's guest is in its memory; its files are wanted again only when it reboots
+  const image = saved ? undefined : await loadGuest(options, config)
+  return { saved, board, config, image, reload: async () => image ?? (await loadGuest(board.guest, config)) }
 }
 
 function build(config: ReturnType<typeof makeBoard>, serial: (byte: number) => void): Machine {
@@ -92,7 +94,7 @@ export async function boot(options: BootOptions): Promise<number> {
     [options.kernel, options.initrd, options.restore, options.host !== undefined && isFile(options.host) ? options.host : undefined],
     [onStdio ? undefined : options.serial, options.report, options.save],
   )
-  const { saved, board, config, image } = await prepare(options)
+  const { saved, board, config, image, reload } = await prepare(options)
   const reportFile = options.report === undefined ? undefined : new OutputFile(options.report)
   const saveFile = options.save === undefined ? undefined : new OutputFile(options.save)
   const output: SerialOutput = onStdio ? new StreamOutput(process.stdout) : new FileOutput(new OutputFile(options.serial))
@@ -103,7 +105,7 @@ export async function boot(options: BootOptions): Promise<number> {
     output.put(byte)
     if (until?.take(byte)) hooks(machine).interrupt()
   })
-  machine.load(image.segments, image.entry)
+  if (image) machine.load(image.segments, image.entry)
   saved?.restore(machine)
 
   const input = new SerialInput(onStdio ? standardInput() : undefined, {
@@ -113,7 +115,7 @@ export async function boot(options: BootOptions): Promise<number> {
   })
   const skipIdle = !input.interactive && (until !== undefined || options.stopAt !== undefined)
   const { stopAt, timeLimit } = options
-  const session = new Session({ machine, image, output, input, until, stopAt, timeLimit, skipIdle })
+  const session = new Session({ machine, reload, output, input, until, stopAt, timeLimit, skipIdle })
   const interrupt = (name: keyof typeof signals): void => session.end({ kind: 'signal', name })
   for (const name of Object.keys(signals)) process.on(name, interrupt)
   try {

@@ -27,12 +27,16 @@ export async function findHost(name: string = DEFAULT_PRESET): Promise<Topology>
   }
 }
 
-/** The board of a server. Throws CommandError: 64 for wishes that cannot be met, 65 for a topology that cannot by itself. */
-export function makeBoard(topology: Topology, wish: { memory?: number | undefined; cpus?: number | undefined }): BoardConfig {
+/**
+ * The board of a server. Throws CommandError: 64 for wishes that cannot be met, 65 for a topology that cannot by itself, and for
+ * wishes that come from the file `from`.
+ */
+export function makeBoard(topology: Topology, wish: { memory?: number | undefined; cpus?: number | undefined }, from?: string): BoardConfig {
   try {
     return resolveBoard(topology, { megabytes: wish.memory, processors: wish.cpus })
   } catch (error) {
     if (!(error instanceof TopologyError)) throw error
+    if (from !== undefined) throw new CommandError(Status.data, `${from}: ${error.message}`)
     const wished = wish.memory !== undefined || wish.cpus !== undefined
     throw new CommandError(wished ? Status.usage : Status.data, error.message)
   }

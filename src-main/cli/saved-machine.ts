@@ -48,6 +48,12 @@ export function absolute(guest: GuestOptions): GuestOptions {
   }
 }
 
+function isGuest(value: unknown): value is GuestOptions {
+  if (typeof value !== 'object' || value === null) return false
+  const { kernel = '', initrd = '', append = '', loadAt = 0 } = value as Record<string, unknown>
+  return [kernel, initrd, append].every((t) => typeof t === 'string') && typeof loadAt === 'number'
+}
+
 /** Throws CommandError(66) when the file cannot be written. */
 export function saveMachine(file: OutputFile, machine: Machine, board: SavedBoard): void {
   const contents: Contents = { ...board, topology: form(board.topology), machine: hooks(machine).save() }
@@ -85,7 +91,7 @@ export class SavedMachine {
 
   /** Throws CommandError(65) when the data is no saved machine. */
   constructor(
-    private readonly name: string,
+    readonly name: string,
     private readonly data: Uint8Array,
   ) {
     const start = MAGIC.length + 4
@@ -95,7 +101,7 @@ export class SavedMachine {
     try {
       this.contents = JSON.parse(new TextDecoder().decode(data.subarray(start, start + length))) as Contents
       const { memory, cpus, guest } = this.contents
-      if (typeof guest !== 'object' || guest === null) throw new SyntaxError('no guest')
+      if (!isGuest(guest)) throw new SyntaxError('no guest')
       this.board = {
         topology: makeTopology(this.contents.topology, name),
         ...(memory === undefined ? {} : { memory }),

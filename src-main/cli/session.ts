@@ -17,7 +17,8 @@ const PATIENCE = 3
 
 export interface SessionParts {
   readonly machine: Machine
-  readonly image: LoadedImage
+  /** The guest, to be loaded after a reset. Rejects with CommandError. */
+  readonly reload: () => Promise<LoadedImage>
   readonly output: SerialOutput
   readonly input: SerialInput
   readonly until?: Until | undefined
@@ -56,8 +57,9 @@ export class Session {
     const left = (): number => began + timeLimit * 1000 - performance.now()
     try {
       for (;;) {
-        const { end, idle } = this.turn(pace)
+        const { end, idle, reset } = this.turn(pace)
         await output.flush()
+        if (reset) await this.restart()
         if (end) return end
         if (this.asked) return this.asked
         if (output.closed) return { kind: 'brokenPipe' }
@@ -72,8 +74,8 @@ export class Session {
   }
 
   /** Lets the guest run for about TURN ms, or until it idles. */
-  private turn(pace: Pace): { end?: End; idle: boolean } {
-    const { machine, image, until, stopAt = Infinity } = this.parts
+  private turn(pace: Pace): { end?: End; idle: boolean; reset?: true } {
+    const { machine, until, stopAt = Infinity } = this.parts
     const over = performance.now() + TURN
     let idle = false
     do {
@@ -82,14 +84,19 @@ export class Session {
       idle = progress.idle
       if (until?.seen) return { end: { kind: 'until' }, idle }
       const { stop } = progress
-      if (stop?.kind === 'reset') {
-        this.resets++
-        machine.powerOn()
-        machine.load(image.segments, image.entry)
-      } else if (stop) return { end: stop, idle }
+      if (stop?.kind === 'reset') return { idle: false, reset: true }
+      if (stop) return { end: stop, idle }
       if (machine.time >= stopAt) return { end: { kind: 'stopAt' }, idle }
     } while (!idle && performance.now() < over)
     return { idle }
+  }
+
+  private async restart(): Promise<void> {
+    const { machine, reload } = this.parts
+    const image = await reload()
+    this.resets++
+    machine.powerOn()
+    machine.load(image.segments, image.entry)
   }
 
   /**

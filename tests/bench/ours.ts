@@ -36,7 +36,7 @@ export function ours(bits: Bits, host: string, timeLimit: number): Engine {
     name: bits === 64 ? 'ours' : 'ours32',
     bits,
     run: (image, count) =>
-      boot(['--host', host, '--memory', String(MEMORY), '--kernel', image, '--append', `n=${count} wait`], { timeLimit, statuses: [1] }),
+      boot(['--host', host, '--memory', String(MEMORY), '--kernel', image, '--append', `n=${count} linger`], { timeLimit, statuses: [1] }),
   }
 }
 

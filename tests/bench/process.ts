@@ -41,7 +41,7 @@ export interface Task {
   readonly timeLimit: number
   /** Ends at this text instead of at the markers' end, and counts from the start of the process. */
   readonly until?: string
-  /** The guest waits for a byte after its end marker, and the process ends by itself with one of these statuses. */
+  /** The guest stays a while after its end marker (some wait for a byte); then the process ends with one of these statuses. */
   readonly statuses?: readonly number[]
 }
 
@@ -104,6 +104,7 @@ export function measure(task: Task): Promise<Measure> {
       const checksum = checksumIn(serial)
       if (!took || (task.until === undefined && checksum === undefined))
         fail(`ended early with ${signal ?? `status ${status}`}; the guest's last words: ${JSON.stringify(serial.slice(-160))}`)
+      else if (took.cpu <= 0) fail('ended before its clocks could be read')
       else if (!task.statuses?.includes(status ?? -1)) fail(`ended with ${signal ?? `status ${status}`}`)
       else {
         finish()

@@ -9,7 +9,7 @@ import { FIELDS_SIZE } from '../../src-core/cpu/state.ts'
 import { random } from '../guests/images.ts'
 import { GUEST_MEGABYTES, guestModes, placeGuest } from './guest.ts'
 
-const CASES = Number(process.env['FUZZ_CASES'] ?? 60)
+const CASES = Number(process.env["FUZZ_CASES"] ?? 60)
 const SEED = Number(process.env['FUZZ_SEED'] ?? 0xc0de)
 const CYCLES = 30_000
 const MOST_MILLISECONDS = 5000

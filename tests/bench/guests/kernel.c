@@ -1,5 +1,6 @@
 // Runs the workload between two marker bytes on COM1 (16550, polled), prints its checksum and ends by port 0xF4.
-// Command line: n=COUNT, and `wait` to stay after the end marker until a byte comes in, so that a host can read its clocks.
+// Command line: n=COUNT; `wait` stays after the end marker until a byte comes in, `linger` for 60,000 port reads (tens of
+// milliseconds, few instructions), so that a host can read its clocks.
 #include "kernel.h"
 
 #define COM1 0x3f8
@@ -55,7 +56,7 @@ void kernel_main(const uint32_t *info) {
   outb(0xa1, 0xff);
   const char *line = info[0] & 4 ? (const char *)(uintptr_t)info[4] : "";
   const char *digits = option(line, "n=");
-  int stay = option(line, "wait") != 0;
+  int stay = option(line, "wait") != 0, linger = option(line, "linger") != 0;
   uint32_t n = 0;
   while (digits && *digits >= '0' && *digits <= '9') n = n * 10 + (uint32_t)(*digits++ - '0');
   if (!n) fail("no n=COUNT on the command line", 0, 0);
@@ -69,6 +70,8 @@ void kernel_main(const uint32_t *info) {
       for (int i = 0; i < 256; i++) __asm__ volatile("pause");
     inb(COM1);
   }
+  if (linger)
+    for (int i = 0; i < 60000; i++) inb(COM1 + 5);
   print("checksum ");
   print_hex(sum, 8);
   print("\ndone\n");
