@@ -52,12 +52,16 @@ export const COSTS = {
   walkNested: cost(24, 'references', '2', '(g+1)(e+1)−1 with g = e = 4'),
   walkNativeCached: cost(1.5, 'references', 'A', "Every Walk's a Hit"),
   walkNestedCached: cost(4.4, 'references', 'A', "Every Walk's a Hit"),
+  walkReference: cost(30, 'cycles', 'assumption', 'a table entry in a cache: a tenth of local memory'),
   pause: cost(140, 'cycles', 'M', 'Skylake server parts; earlier ones about 10'),
   rdtsc: cost(25, 'cycles', 'M', 'Agner Fog, instruction tables: 20–35 on server parts'),
   cpuid: cost(100, 'cycles', 'M', 'Agner Fog, instruction tables: 100–250'),
   portAccess: cost(2000, 'cycles', 'assumption', 'an ISA port, about 0.9 µs'),
   deviceAccess: cost(1000, 'cycles', 'assumption', 'an uncached access over the bus, about 450 ns'),
 } as const satisfies Record<string, Cost>
+
+/** Cycles charged for each of the entries a walk reads: most of them are in paging-structure caches. */
+export const WALK_REFERENCE = Math.round((COSTS.walkReference.value * COSTS.walkNativeCached.value) / COSTS.walkNative.value)
 
 /** Nanoseconds of an idle memory access over `hops` links (0 local, 1, 2; further hops add the second one's increment). */
 export function hopLatency(hops: number): number {

@@ -25,7 +25,7 @@ import { TLB_SIZE } from '../paging/tlb.ts'
 import { assists } from './assists.ts'
 import { buildChips, type Chips } from './chips.ts'
 import type { BoardConfig } from './config.ts'
-import { COSTS, latency } from './costs.ts'
+import { COSTS, latency, WALK_REFERENCE } from './costs.ts'
 import { enter } from './entry.ts'
 import { firmware } from './firmware.ts'
 import { LAPIC, MIB } from './layout.ts'
@@ -106,7 +106,7 @@ export class Machine {
     const built = engine(features())
     const codePages = new CodePages(this.memory.buffer.byteLength)
     const isAssist = (form: { id: number }): boolean => built.interpreter.assists[form.id] !== undefined
-    this.code = new CodeCache(this.memory, { start: arena, end: dramBase }, built.decoder, built.interpreter.handlers, isAssist, codePages)
+    this.code = new CodeCache(this.memory, { start: arena, end: dramBase }, built.decoder, built.interpreter, isAssist, codePages)
     const run = callNames.map((name) => implementations[name])
     const instance = new WebAssembly.Instance(built.module, {
       env: {
@@ -222,7 +222,7 @@ export class Machine {
           codePages,
           assists,
           local,
-          costs: { byNode, reference: options.costs === false ? 0 : Math.round(COSTS.localMemory.value / 10), chip: COSTS.deviceAccess.value },
+          costs: { byNode, reference: options.costs === false ? 0 : WALK_REFERENCE, chip: COSTS.deviceAccess.value },
           execute: (record, block, tlb, budget) => {
             this.current = cores[p.index]
             return execute(record, block, tlb, budget)

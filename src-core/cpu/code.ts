@@ -51,7 +51,7 @@ export class CodeCache {
     memory: WebAssembly.Memory,
     private readonly arena: { readonly start: number; readonly end: number },
     private readonly decoder: Decoder,
-    private readonly handlers: Uint16Array,
+    private readonly handlers: { readonly handlers: Uint16Array; readonly anyHandlers: Uint16Array },
     private readonly isAssist: (form: Form) => boolean,
     private readonly codePages: CodePages,
   ) {
@@ -153,7 +153,6 @@ export class CodeCache {
     const v = this.view
     const form = d.form
     const attributes = form.row.attributes
-    v.setUint16(record + Record.handler, this.handlers[form.id]!, true)
     v.setUint16(record + Record.offset, offset, true)
     v.setUint16(record + Record.reg, registerOffset(form, 'reg', d.reg, d.rex), true)
     v.setUint16(record + Record.rm, registerOffset(form, 'rm', d.rm, d.rex), true)
@@ -176,6 +175,8 @@ export class CodeCache {
     let kind = d.addressSize === 64 ? 0 : d.addressSize === 32 ? AddressKind.size32 : AddressKind.size16
     if (mode !== 64) kind |= AddressKind.legacy | AddressKind.special
     else if (d.segment === 4 || d.segment === 5 || kind) kind |= AddressKind.special
+    const { handlers, anyHandlers } = this.handlers
+    v.setUint16(record + Record.handler, (kind === 0 ? handlers : anyHandlers)[form.id]!, true)
     v.setUint8(record + Record.kind, kind)
     v.setUint8(record + Record.length, d.length)
     v.setUint8(record + Record.segment, d.segment | (mode === 64 ? 0 : SegmentBits.legacyStack))

@@ -3,6 +3,7 @@
 
 import { SIGNATURE } from '../arch/cpuid.ts'
 import { Vector } from '../arch/exceptions.ts'
+import { Dr6 } from '../arch/pte.ts'
 import { Cr0, CS, Rflags } from '../arch/registers.ts'
 import type { Bus } from '../memory/bus.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
@@ -79,7 +80,9 @@ const TF = 1 << 8
 const RF = 1 << 16
 const families: readonly Family[] = ['x87', 'x87NoWait', 'mmx', 'sse']
 /** After these a trap that TF asked for before does not come if they cleared TF themselves (SDM 3B 17.3.1.4). */
-const UNTRAPPED: ReadonlySet<keyof Assists> = new Set(['int', 'int1', 'into', 'syscall'])
+const UNTRAPPED: ReadonlySet<keyof Assists> = new Set(['int', 'int1', 'into'])
+/** For these TF counts as it is when they end: FMASK keeps traps out of a handler, and SYSRET into a traced program traps at once. */
+const TRAPPED_AT_END: ReadonlySet<keyof Assists> = new Set(['syscall', 'sysret'])
 
 export class Core implements Processor {
   readonly index: number
@@ -276,7 +279,7 @@ export class Core implements Processor {
     }
     if (this.faults !== before) return
     if (resumed && !this.loadedRf) s.rflags &= ~Rflags.RF
-    if (trapping && !this.untrapped && !(s.interruptibility & 2) && s.activity !== 2) s.pendingDebug |= 1 << 14
+    if (trapping && !this.untrapped && !(s.interruptibility & 2) && s.activity !== 2) s.pendingDebug |= Dr6.BS
   }
   private untrapped = false
   private loadedRf = false
@@ -425,6 +428,10 @@ export class Core implements Processor {
       run(this, insn, ...call.args)
       s.rip = this.nextRip
       if (UNTRAPPED.has(call.name) && (s.rflags & Rflags.TF) === 0n) this.untrapped = true
+      if (TRAPPED_AT_END.has(call.name)) {
+        this.untrapped = true
+        if (s.rflags & Rflags.TF) s.pendingDebug |= Dr6.BS
+      }
       if (this.signals.nmi) this.attention = true // IRET may have unblocked it
       if (call.name === 'interruptReturn') this.loadedRf = true
       if (call.name === 'writeDr') this.debugRegistersChanged()

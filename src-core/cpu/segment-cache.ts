@@ -56,7 +56,7 @@ export function dropInnerSegments(s: ProcessorState, cpl: number): boolean {
     const rights = s.segRights.get(index)
     if (rights & Rights.unusable || ((rights >> Rights.dplShift) & 3) >= cpl) continue
     if ((rights & (Rights.code | Rights.expandDown)) === (Rights.code | Rights.expandDown)) continue
-    setSegment(s, index, 0, s.segBase.get(index), s.segLimit.get(index), rights | Rights.unusable)
+    setSegment(s, index, 0, s.segBase.get(index), s.segLimit.get(index), Rights.unusable)
     dropped = true
   }
   return dropped

@@ -84,7 +84,10 @@ export class GuestWalker {
   /** Host address of a physical one in DRAM, else 0; `node` is then set. */
   locate(address: number): number {
     if (address < this.rangeStart || address >= this.rangeEnd) {
-      const r = this.physical.ranges.find((x) => address >= x.start && address < x.end)
+      const { ranges } = this.physical
+      let n = 0
+      while (n < ranges.length && (address < ranges[n]!.start || address >= ranges[n]!.end)) n++
+      const r = ranges[n]
       if (!r) return 0
       this.rangeStart = r.start
       this.rangeEnd = r.end

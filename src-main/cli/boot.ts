@@ -5,7 +5,6 @@ import { distinct, OutputFile, readInput } from './files.ts'
 import { loadGuest } from './guest.ts'
 import { findHost, isFile, makeBoard } from './host.ts'
 import { machineHash } from './machine-hash.ts'
-import { hooks } from './machine-hooks.ts'
 import type { BootOptions } from './options.ts'
 import { report, type End } from './report.ts'
 import { absolute, SavedMachine, saveMachine, type SavedBoard } from './saved-machine.ts'
@@ -103,7 +102,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const machine = build(config, (byte) => {
     if (until?.seen) return
     output.put(byte)
-    if (until?.take(byte)) hooks(machine).interrupt()
+    if (until?.take(byte)) machine.interrupt()
   })
   if (image) machine.load(image.segments, image.entry)
   saved?.restore(machine)

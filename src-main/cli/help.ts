@@ -32,7 +32,7 @@ Exit status
    64  usage            65  a file that cannot be loaded     66  a file that cannot be read or written
    70  triple fault     71  a fault of the host or of ring1
   124  time limit, or the guest waits for what can never come
-  130  interrupted     141  nobody reads the output any more
+  130  interrupted by Ctrl-C (129, 143: by a hang-up, a request to end)     141  nobody reads the output any more
 
 The report's fields
   stop                  why the run ended: kind, and code or processor        status    the exit status

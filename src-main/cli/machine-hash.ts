@@ -2,7 +2,6 @@
 
 import { createHash } from 'node:crypto'
 import type { Machine } from '../../src-core/board/machine.ts'
-import { hooks } from './machine-hooks.ts'
 
 export interface MachineHash {
   /** SHA-256 in hex. */
@@ -25,5 +24,5 @@ export function memoryHash(machine: Machine): string {
 
 /** The saved form of processors and chips, in their order. */
 export function machineHash(machine: Machine): MachineHash {
-  return { memory: memoryHash(machine), state: createHash('sha256').update(JSON.stringify(hooks(machine).save())).digest('hex') }
+  return { memory: memoryHash(machine), state: createHash('sha256').update(JSON.stringify(machine.save())).digest('hex') }
 }

@@ -10,7 +10,6 @@ import { makeTopology, TopologyError, type Topology, type TopologyForm } from '.
 import { StateError, type Json } from '../../src-core/memory/device.ts'
 import { PAGE } from '../../src-core/memory/physical.ts'
 import type { OutputFile } from './files.ts'
-import { hooks } from './machine-hooks.ts'
 import type { GuestOptions } from './options.ts'
 import { CommandError, Status } from './status.ts'
 
@@ -56,7 +55,7 @@ function isGuest(value: unknown): value is GuestOptions {
 
 /** Throws CommandError(66) when the file cannot be written. */
 export function saveMachine(file: OutputFile, machine: Machine, board: SavedBoard): void {
-  const contents: Contents = { ...board, topology: form(board.topology), machine: hooks(machine).save() }
+  const contents: Contents = { ...board, topology: form(board.topology), machine: machine.save() }
   const json = new TextEncoder().encode(JSON.stringify(contents))
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, json.length, true)
@@ -129,7 +128,7 @@ export class SavedMachine {
       physical.bytes.set(this.data.subarray(at + 4, at + ENTRY), physical.dramBase + page * PAGE)
     }
     try {
-      hooks(machine).restore(this.contents.machine)
+      machine.restore(this.contents.machine)
     } catch (error) {
       if (error instanceof StateError) throw this.bad(error.message)
       throw error

@@ -60,6 +60,7 @@ export function measure(task: Task): Promise<Measure> {
     let from: { cpu: number; wall: number } | undefined
     let took: { cpu: number; wall: number } | undefined
     let cpu = 0
+    let late = false
     // a process that has ended reads as 0: what it had at its last output stands for it
     const now = () => ({ cpu: (cpu = Math.max(cpu, processorSeconds(pid!))), wall: performance.now() / 1e3 })
     const timer = setTimeout(() => fail(`no end after ${task.timeLimit} s`), task.timeLimit * 1e3)
@@ -81,6 +82,7 @@ export function measure(task: Task): Promise<Measure> {
       if (task.until === undefined) {
         if (!from && bytes.includes(START_MARKER)) from = now()
         if (from && !took && bytes.includes(END_MARKER)) {
+          late = processorSeconds(pid) === 0
           const end = now()
           took = { cpu: end.cpu - from.cpu, wall: end.wall - from.wall }
           child.stdin.write('\n')
@@ -104,7 +106,7 @@ export function measure(task: Task): Promise<Measure> {
       const checksum = checksumIn(serial)
       if (!took || (task.until === undefined && checksum === undefined))
         fail(`ended early with ${signal ?? `status ${status}`}; the guest's last words: ${JSON.stringify(serial.slice(-160))}`)
-      else if (took.cpu <= 0) fail('ended before its clocks could be read')
+      else if (late) fail('ended before its clocks could be read')
       else if (!task.statuses?.includes(status ?? -1)) fail(`ended with ${signal ?? `status ${status}`}`)
       else {
         finish()

@@ -34,7 +34,7 @@ export function mips(measure: Measure | undefined): number | undefined {
 /** How many times as fast as `other` our 64-bit build is: the other's processor time divided by ours. */
 export function speed(row: Row, other: string): number | undefined {
   const [a, b] = [median(row, 'ours'), median(row, other)]
-  return a && b ? b.cpu / a.cpu : undefined
+  return a && b && a.cpu > 0 && b.cpu > 0 ? b.cpu / a.cpu : undefined
 }
 
 /** Checksums in all runs of all engines; more than one is an error. */

@@ -95,6 +95,14 @@ describe('how a run ends', () => {
     expect(JSON.parse(readFileSync(files.path('resets.json'), 'utf8'))).toMatchObject({ resets: 2 })
   })
 
+  it('--until stops the guest at the instruction that sent the last byte', async () => {
+    const r = await ring1('boot', ...flat('bytes'), ...small, '--until', '\x01', '--report', files.path('until.json'))
+    expect([r.status, r.output.equals(sentBytes().subarray(0, 3))]).toEqual([0, true])
+    // mov xor │ mov xor out loop │ mov xor out loop │ mov xor out
+    const report = JSON.parse(readFileSync(files.path('until.json'), 'utf8')) as { instructions: number }
+    expect(report.instructions).toBe(2 + 4 + 4 + 3)
+  })
+
   it('an interrupt from the keyboard ends it with 130', async () => {
     const { child, done } = start(['boot', '--time-limit', '60'], 'open')
     await new Promise((resolve) => child.stdout!.once('data', resolve))

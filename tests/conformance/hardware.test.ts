@@ -84,7 +84,9 @@ describe('rows', () => {
   it('lists no reason in vain', () => {
     const without = rows.filter((r) => r.cases === 0).map((r) => spell(r.row))
     expect(unrecorded.filter(([pattern]) => !without.some((w) => pattern.test(w))).map(([, reason]) => reason)).toEqual([])
-    expect(rows.filter((r) => r.cases > 0 && unrecorded.some(([pattern]) => pattern.test(spell(r.row)))).map((r) => spell(r.row))).toEqual([])
+    expect(rows.filter((r) => r.cases > 0 && unrecorded.some(([pattern]) => pattern.test(spell(r.row)))).map((r) => spell(r.row))).toEqual(
+      [],
+    )
   })
   it('are spelled by every recorded code', () => {
     const spelled = new Set(rows.flatMap((r) => r.codes))

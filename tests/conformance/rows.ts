@@ -32,7 +32,10 @@ export const unrecorded: readonly (readonly [RegExp, string])[] = [
   [/^(LLDT|LTR|LGDT|LIDT|LMSW|SWAPGS|HLT|CLTS|INVD|WBINVD|INVLPG|INVPCID|RDMSR|WRMSR|XSETBV|CLAC|STAC) /, 'privileged'],
   [/^MOV 0F 2[0-3] /, 'privileged'],
   [/^(MONITOR|MWAIT|TZCNT|PREFETCHWT1) /, 'CPUID does not offer it: #UD, or the instruction without its prefix'],
-  [/^(NOP|PREFETCHW?) 0F (0D|19|1[A-E]|18 \/[4-7]|1F \/[1-7])/, 'a reserved NOP or hint that iced-x86 decodes on demand only, or one whose register form is reserved'],
+  [
+    /^(NOP|PREFETCHW?) 0F (0D|19|1[A-E]|18 \/[4-7]|1F \/[1-7])/,
+    'a reserved NOP or hint that iced-x86 decodes on demand only, or one whose register form is reserved',
+  ],
 ]
 
 export const spell = (row: Row): string => `${row.mnemonic} ${row.encoding}`

@@ -34,7 +34,10 @@ const byDesign: readonly (readonly [RegExp, string])[] = [
   [/none: iced-x86 has (a\d\d )?NP 0F 01 C[89] (MONITOR|MWAIT)$/, 'CPUID does not offer it: #UD'],
   [/name: BSF 0F BC \/r, iced-x86 .*TZCNT/, 'CPUID does not offer BMI1: the prefix is ignored (SDM 2B TZCNT)'],
   [/extra: WBINVD 0F 09, iced-x86 WBNOINVD$/, 'CPUID does not offer it: the prefix is ignored (SDM 2B WBNOINVD)'],
-  [/extra: NOP 0F (18|1[A-F]) \/[r0-7], iced-x86 (CLDEMOTE|PREFETCHITI|MPX|CET_(SS|IBT))$/, 'hints and rows of features CPUID does not offer are NOPs'],
+  [
+    /extra: NOP 0F (18|1[A-F]) \/[r0-7], iced-x86 (CLDEMOTE|PREFETCHITI|MPX|CET_(SS|IBT))$/,
+    'hints and rows of features CPUID does not offer are NOPs',
+  ],
   [/extra: MOV (8E|0F 2[0-3]) \/r, iced-x86 invalid$/, 'the assist refuses CS and registers that do not exist: #UD too (SDM 2B MOV)'],
 ]
 
@@ -56,7 +59,8 @@ function compare(b: Uint8Array, mode: CodeSize): string {
   if (!theirs) return `extra: ${ours}, iced-x86 ${instruction.isInvalid ? 'invalid' : feature}`
   if (o.length !== instruction.length) return `length: ${ours} ${o.length}, iced-x86 ${instruction.length} ${text}`
   if (!sameName(o, Mnemonic[instruction.mnemonic]!.toUpperCase())) return `name: ${ours}, iced-x86 ${text}`
-  if (operandSize && o.form.sized && o.form.size !== 8 && operandSize !== o.form.size) return `size: ${ours} ${o.form.size}, iced-x86 ${text}`
+  if (operandSize && o.form.sized && o.form.size !== 8 && operandSize !== o.form.size)
+    return `size: ${ours} ${o.form.size}, iced-x86 ${text}`
   if (o.memory && hasMemory()) {
     const [a, b] = [ourAddress(o, mode), theirAddress(o.addressSize, mode)]
     if (a !== b) return `address: ${ours} ${a}, iced-x86 ${text} ${b}`
@@ -66,7 +70,11 @@ function compare(b: Uint8Array, mode: CodeSize): string {
 
 const sameName = (o: Decoded, theirs: string): boolean => {
   const ours = o.form.row.mnemonic.toUpperCase()
-  return ours.split('/').includes(theirs) || theirs.replace(/[BWDQ]$|64$/, '') === ours || theirs.replace(/^J[ER]?CXZ$|^WAIT$|^RESERVED/, (m) => aliases[m]!) === ours
+  return (
+    ours.split('/').includes(theirs) ||
+    theirs.replace(/[BWDQ]$|64$/, '') === ours ||
+    theirs.replace(/^J[ER]?CXZ$|^WAIT$|^RESERVED/, (m) => aliases[m]!) === ours
+  )
 }
 const aliases: Readonly<Record<string, string>> = { JCXZ: 'JRCXZ', JECXZ: 'JRCXZ', JRCXZ: 'JRCXZ', WAIT: 'FWAIT', RESERVED: '' }
 
@@ -74,7 +82,13 @@ const aliases: Readonly<Record<string, string>> = { JCXZ: 'JRCXZ', JECXZ: 'JRCXZ
 function ourAddress(d: Decoded, mode: CodeSize): string {
   const base = d.base === RIP_REGISTER ? 'rip' : d.base
   const segment = mode === 64 && d.segment < 4 ? '' : d.segment
-  return [base, d.index, d.index === NO_REGISTER ? 0 : d.scale, d.addressSize === 16 ? d.displacement & 0xffff : d.displacement | 0, segment].join(' ')
+  return [
+    base,
+    d.index,
+    d.index === NO_REGISTER ? 0 : d.scale,
+    d.addressSize === 16 ? d.displacement & 0xffff : d.displacement | 0,
+    segment,
+  ].join(' ')
 }
 function theirAddress(addressSize: number, mode: CodeSize): string {
   const i = instruction
@@ -84,31 +98,40 @@ function theirAddress(addressSize: number, mode: CodeSize): string {
   const segment = RegisterExt.number(i.memorySegment)
   const scale = i.memoryIndex === Register.None ? 0 : Math.log2(i.memoryIndexScale)
   const base = relative ? 'rip' : number(i.memoryBase)
-  return [base, number(i.memoryIndex), scale, addressSize === 16 ? value & 0xffff : value | 0, mode === 64 && segment < 4 ? '' : segment].join(' ')
+  return [
+    base,
+    number(i.memoryIndex),
+    scale,
+    addressSize === 16 ? value & 0xffff : value | 0,
+    mode === 64 && segment < 4 ? '' : segment,
+  ].join(' ')
 }
 const hasMemory = (): boolean => [0, 1, 2].some((n) => n < instruction.opCount && instruction.opKind(n) === OpKind.Memory)
 
-
 const seen = new Map<string, number>()
 describe('random bytes', () => {
-  it.each([16, 32, 64] as const)(`decode as iced-x86 decodes them, ${STRINGS} strings (FUZZ_SEED=${SEED}): %s-bit code`, (mode) => {
-    const next = random(SEED + mode)
-    const found = new Map<string, string>()
-    let valid = 0
-    for (let n = 0; n < STRINGS / 3; n++) {
-      const b = draw(next)
-      const difference = compare(b, mode)
-      if (difference === '') {
-        if (!('kind' in decoder.decode(b, 0, b.length, mode))) valid++
-        continue
+  it.each([16, 32, 64] as const)(
+    `decode as iced-x86 decodes them, ${STRINGS} strings (FUZZ_SEED=${SEED}): %s-bit code`,
+    (mode) => {
+      const next = random(SEED + mode)
+      const found = new Map<string, string>()
+      let valid = 0
+      for (let n = 0; n < STRINGS / 3; n++) {
+        const b = draw(next)
+        const difference = compare(b, mode)
+        if (difference === '') {
+          if (!('kind' in decoder.decode(b, 0, b.length, mode))) valid++
+          continue
+        }
+        const known = byDesign.find(([pattern]) => pattern.test(`${mode} ${difference}`))
+        if (known) seen.set(known[1], (seen.get(known[1]) ?? 0) + 1)
+        else if (!found.has(difference)) found.set(difference, Buffer.from(b).toString('hex'))
       }
-      const known = byDesign.find(([pattern]) => pattern.test(`${mode} ${difference}`))
-      if (known) seen.set(known[1], (seen.get(known[1]) ?? 0) + 1)
-      else if (!found.has(difference)) found.set(difference, Buffer.from(b).toString('hex'))
-    }
-    expect([...found].map(([what, bytes]) => `${bytes}  ${what}`)).toEqual([])
-    expect(valid).toBeGreaterThan(STRINGS / 15)
-  })
+      expect([...found].map(([what, bytes]) => `${bytes}  ${what}`)).toEqual([])
+      expect(valid).toBeGreaterThan(STRINGS / 15)
+    },
+    60_000 + STRINGS / 10,
+  )
   it('meet every difference by design', () => {
     console.log([...seen].map(([why, n]) => `${n} strings: ${why}`).join('\n'))
     expect(byDesign.filter(([, why]) => !seen.has(why)).map(([, why]) => why)).toEqual([])

@@ -51,7 +51,13 @@ export function randomCode(next: Next, mode: 32 | 64, length: number): Uint8Arra
   const out: number[] = []
   while (out.length < length) {
     const form = forms[below(next, forms.length)]!
-    const choice = { mode, reg: below(next, 8), rm: below(next, 8), address: BigInt(DATA + below(next, 0x8000)), immediate: below(next, 1 << 16) }
+    const choice = {
+      mode,
+      reg: below(next, 8),
+      rm: below(next, 8),
+      address: BigInt(DATA + below(next, 0x8000)),
+      immediate: below(next, 1 << 16),
+    }
     const bytes = encode(form, choice)
     if (!bytes || (/^(HLT|SYSENTER|JMP|CALL|RETF?|INT1?)$/.test(form.row.mnemonic) && !oneIn(next, 6))) continue
     if (oneIn(next, 6)) out.push([0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x64, 0x48, 0x44][below(next, 10)]!)
@@ -62,18 +68,43 @@ export function randomCode(next: Next, mode: 32 | 64, length: number): Uint8Arra
 }
 
 const descriptor = (base: number, limit: number, access: number, flags: number): bigint =>
-  BigInt(limit & 0xffff) | (BigInt(base & 0xffffff) << 16n) | (BigInt(access) << 40n) | (BigInt((limit >>> 16) & 15) << 48n) | (BigInt(flags) << 52n) | (BigInt(base >>> 24) << 56n)
+  BigInt(limit & 0xffff) |
+  (BigInt(base & 0xffffff) << 16n) |
+  (BigInt(access) << 40n) |
+  (BigInt((limit >>> 16) & 15) << 48n) |
+  (BigInt(flags) << 52n) |
+  (BigInt(base >>> 24) << 56n)
 
 /** Selectors of the GDT below: code 64, 32, 16, data, their CPL 3 kin, TSS (two slots), call gate, task gate. */
-const selectors = { long: 0x08, code32: 0x10, code16: 0x18, data: 0x20, user64: 0x2b, user32: 0x33, user16: 0x3b, userData: 0x43, tss: 0x48 } as const
+const selectors = {
+  long: 0x08,
+  code32: 0x10,
+  code16: 0x18,
+  data: 0x20,
+  user64: 0x2b,
+  user32: 0x33,
+  user16: 0x3b,
+  userData: 0x43,
+  tss: 0x48,
+} as const
 
 function tables(next: Next, mode: GuestMode): [number, Uint8Array][] {
   const ia32e = mode === 'long' || mode === 'compatibility'
   const gdt = new DataView(new ArrayBuffer(0x100))
   const entries = [
-    0n, descriptor(0, 0xfffff, 0x9b, 0xa), descriptor(0, 0xfffff, 0x9b, 0xc), descriptor(0, 0xfffff, 0x9b, 0x8), descriptor(0, 0xfffff, 0x93, 0xc),
-    descriptor(0, 0xfffff, 0xfb, 0xa), descriptor(0, 0xfffff, 0xfb, 0xc), descriptor(0, 0xfffff, 0xfb, 0x8), descriptor(0, 0xfffff, 0xf3, 0xc),
-    descriptor(TSS, 0x1fff, 0x89, 0), 0n, descriptor(0x0008_0000 + CODE, CODE >>> 16, 0xec, 0), descriptor(TSS, 0x67, 0xe5, 0),
+    0n,
+    descriptor(0, 0xfffff, 0x9b, 0xa),
+    descriptor(0, 0xfffff, 0x9b, 0xc),
+    descriptor(0, 0xfffff, 0x9b, 0x8),
+    descriptor(0, 0xfffff, 0x93, 0xc),
+    descriptor(0, 0xfffff, 0xfb, 0xa),
+    descriptor(0, 0xfffff, 0xfb, 0xc),
+    descriptor(0, 0xfffff, 0xfb, 0x8),
+    descriptor(0, 0xfffff, 0xf3, 0xc),
+    descriptor(TSS, 0x1fff, 0x89, 0),
+    0n,
+    descriptor(0x0008_0000 + CODE, CODE >>> 16, 0xec, 0),
+    descriptor(TSS, 0x67, 0xe5, 0),
   ]
   entries.forEach((d, n) => gdt.setBigUint64(8 * n, d, true))
   for (let n = entries.length; n < 32; n++) gdt.setBigUint64(8 * n, wide(next), true)
@@ -102,13 +133,24 @@ function tables(next: Next, mode: GuestMode): [number, Uint8Array][] {
   paging.setBigUint64(0x1000, BigInt(TABLES + 0x2067), true)
   paging.setBigUint64(0x2000, BigInt(TABLES + 0x3067), true)
   paging.setBigUint64(0x2008, 0x2000e7n, true)
-  for (let n = 0; n < 512; n++) paging.setBigUint64(0x3000 + 8 * n, BigInt((n << 12) | flags()) | (oneIn(next, 50) ? wide(next) & 0xfff0_0000_0000_0000n : 0n), true)
+  for (let n = 0; n < 512; n++)
+    paging.setBigUint64(0x3000 + 8 * n, BigInt((n << 12) | flags()) | (oneIn(next, 50) ? wide(next) & 0xfff0_0000_0000_0000n : 0n), true)
   paging.setUint32(0x4000, TABLES + 0x5067, true)
   for (let n = 0; n < 1024; n++) paging.setUint32(0x5000 + 4 * n, (n << 12) | flags(), true)
 
   const bytes = (v: DataView): Uint8Array => new Uint8Array(v.buffer)
-  const loaded: [number, Uint8Array][] = [[0, bytes(vectors)], [GDT, bytes(gdt)], [IDT, bytes(idt)], [TSS, bytes(tss)], [TABLES, bytes(paging)]]
-  return [...loaded, [CODE, randomCode(next, mode === 'long' ? 64 : 32, CODE_BYTES)], [DATA, Uint8Array.from({ length: 4096 }, () => below(next, 256))]]
+  const loaded: [number, Uint8Array][] = [
+    [0, bytes(vectors)],
+    [GDT, bytes(gdt)],
+    [IDT, bytes(idt)],
+    [TSS, bytes(tss)],
+    [TABLES, bytes(paging)],
+  ]
+  return [
+    ...loaded,
+    [CODE, randomCode(next, mode === 'long' ? 64 : 32, CODE_BYTES)],
+    [DATA, Uint8Array.from({ length: 4096 }, () => below(next, 256))],
+  ]
 }
 
 function registers(core: Core, next: Next, mode: GuestMode): void {
@@ -118,9 +160,21 @@ function registers(core: Core, next: Next, mode: GuestMode): void {
   const ia32e = mode === 'long' || mode === 'compatibility'
   const paging = ia32e || (!real && oneIn(next, 2))
   const user = mode === 'virtual-8086' || (!real && oneIn(next, 2))
-  s.cr0 = Cr0.ET | Cr0.NE | (real ? 0n : Cr0.PE) | (paging ? Cr0.PG : 0n) | (oneIn(next, 2) ? Cr0.WP : 0n) | (oneIn(next, 8) ? Cr0.TS : 0n) | (oneIn(next, 4) ? Cr0.AM : 0n)
+  s.cr0 =
+    Cr0.ET |
+    Cr0.NE |
+    (real ? 0n : Cr0.PE) |
+    (paging ? Cr0.PG : 0n) |
+    (oneIn(next, 2) ? Cr0.WP : 0n) |
+    (oneIn(next, 8) ? Cr0.TS : 0n) |
+    (oneIn(next, 4) ? Cr0.AM : 0n)
   s.cr3 = BigInt(ia32e ? TABLES : TABLES + 0x4000)
-  s.cr4 = (ia32e ? Cr4.PAE : 0n) | Cr4.OSFXSR | Cr4.OSXMMEXCPT | (oneIn(next, 2) ? Cr4.FSGSBASE | Cr4.OSXSAVE : 0n) | (oneIn(next, 4) ? Cr4.SMEP | Cr4.SMAP | Cr4.UMIP : 0n)
+  s.cr4 =
+    (ia32e ? Cr4.PAE : 0n) |
+    Cr4.OSFXSR |
+    Cr4.OSXMMEXCPT |
+    (oneIn(next, 2) ? Cr4.FSGSBASE | Cr4.OSXSAVE : 0n) |
+    (oneIn(next, 4) ? Cr4.SMEP | Cr4.SMAP | Cr4.UMIP : 0n)
   s.efer = (ia32e ? Efer.LME | Efer.LMA | Efer.NXE : 0n) | Efer.SCE
   s.xcr0 = 3n
   s.gdtrBase = BigInt(GDT)
@@ -131,9 +185,30 @@ function registers(core: Core, next: Next, mode: GuestMode): void {
   s.gpr.set(4, BigInt(STACK - 8 * below(next, 64)))
   const flat = mode !== 'real' && mode !== 'virtual-8086'
   const code16 = mode === 'protected 16'
-  const codeSelector = mode === 'long' ? (user ? selectors.user64 : selectors.long) : code16 ? (user ? selectors.user16 : selectors.code16) : user ? selectors.user32 : selectors.code32
+  const codeSelector =
+    mode === 'long'
+      ? user
+        ? selectors.user64
+        : selectors.long
+      : code16
+        ? user
+          ? selectors.user16
+          : selectors.code16
+        : user
+          ? selectors.user32
+          : selectors.code32
   for (let i = 0; i < 6; i++) {
-    const selector = flat ? (i === CS ? codeSelector : user ? selectors.userData : selectors.data) : i === CS ? CODE >>> 4 : i === SS ? (STACK - 0x8000) >>> 4 : DATA >>> 4
+    const selector = flat
+      ? i === CS
+        ? codeSelector
+        : user
+          ? selectors.userData
+          : selectors.data
+      : i === CS
+        ? CODE >>> 4
+        : i === SS
+          ? (STACK - 0x8000) >>> 4
+          : DATA >>> 4
     s.segSelector.set(i, selector)
     s.segBase.set(i, flat ? 0n : BigInt(selector << 4))
     s.segLimit.set(i, flat ? 0xffffffff : 0xffff)
@@ -155,7 +230,13 @@ function registers(core: Core, next: Next, mode: GuestMode): void {
   s.mxcsr = oneIn(next, 3) ? below(next, 0x10000) : 0x1f80
   const bits = Rflags.CF | Rflags.ZF | Rflags.OF | Rflags.DF | Rflags.AC | Rflags.IF | Rflags.NT
   core.modeChanged()
-  core.setRflags(2n | (wide(next) & bits) | (mode === 'virtual-8086' ? Rflags.VM : 0n) | (oneIn(next, 20) ? Rflags.TF : 0n) | (oneIn(next, 2) ? Rflags.IOPL : 0n))
+  core.setRflags(
+    2n |
+      (wide(next) & bits) |
+      (mode === 'virtual-8086' ? Rflags.VM : 0n) |
+      (oneIn(next, 20) ? Rflags.TF : 0n) |
+      (oneIn(next, 2) ? Rflags.IOPL : 0n),
+  )
   core.modeChanged()
   core.mmu.flushAll()
 }

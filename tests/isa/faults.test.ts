@@ -28,7 +28,9 @@ const readOnly = LINEAR + 0x2000
 const all = engine(features()).forms
 const usesStack = /^(PUSH|POP|PUSHA|POPA|PUSHF|POPF|CALL|RET|RETF|IRET|ENTER|LEAVE)$/
 const implicit = (f: Form): boolean =>
-  f.operands.some((o) => ['moffs', 'source', 'destination', 'translation'].includes(o.place)) || usesStack.test(f.row.mnemonic) || /^MASKMOV/.test(f.row.mnemonic)
+  f.operands.some((o) => ['moffs', 'source', 'destination', 'translation'].includes(o.place)) ||
+  usesStack.test(f.row.mnemonic) ||
+  /^MASKMOV/.test(f.row.mnemonic)
 const memoryForms = all.filter((f) => f.memory || implicit(f))
 
 /** Forms with a memory operand that they do not access, or not at an absent page. */
@@ -118,7 +120,13 @@ const immediateOf = (f: Form): number => (f.row.mnemonic === 'ENTER' ? 0 : 1)
 
 /** Runs a form once; the vector, or undefined if it completed or does not exist in this mode. Fails if a fault left a trace. */
 function attempt(f: Form, mode: 32 | 64, address: number): 'absent' | 'completed' | number {
-  const bytes = encode(f, { mode, reg: f.operands.some((o) => o.file === 'sreg') ? 3 : 1, rm: 1, address: BigInt(address), immediate: immediateOf(f) })
+  const bytes = encode(f, {
+    mode,
+    reg: f.operands.some((o) => o.file === 'sreg') ? 3 : 1,
+    rm: 1,
+    address: BigInt(address),
+    immediate: immediateOf(f),
+  })
   if (!bytes) return 'absent'
   const decoded = engine(features()).decoder.decode(bytes, 0, bytes.length, mode)
   if ('kind' in decoded || decoded.form !== f) return 'absent'

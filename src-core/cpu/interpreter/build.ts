@@ -34,8 +34,9 @@ export interface AssistCall {
 
 export interface Interpreter {
   readonly bytes: Uint8Array
-  /** Handler number of each form, by form id. */
+  /** Handler number of each form, by form id: for flat 64-bit addresses, and for any. */
   readonly handlers: Uint16Array
+  readonly anyHandlers: Uint16Array
   /** Which assist a form leaves for, by form id. */
   readonly assists: readonly (AssistCall | undefined)[]
   /** Bytes of the arms' code, for the report. */
@@ -47,6 +48,7 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   const emit = new HandlerEmit(functions)
   const assists: (AssistCall | undefined)[] = []
   const handlers = new Uint16Array(forms.length)
+  const anyHandlers = new Uint16Array(forms.length)
 
   // A form that is an assist from its first instruction on shares one handler.
   const callees: Func[] = []
@@ -56,13 +58,17 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   const firstArm = Pseudo.count
   const firstCallee = firstArm + armForms.length
 
-  for (const form of calleeForms) {
+  // a hot form is also a function, for addresses that are not flat
+  for (const form of [...calleeForms, ...armForms]) {
     emit.reset()
     emit.place('function')
     emit.firstTemporary = 3
     emit.run(form)
+    const hotForm = hot(form)
+    if (hotForm && !emit.specialised) continue
     assists[form.id] = emit.assistFound
-    handlers[form.id] = firstCallee + callees.length
+    anyHandlers[form.id] = firstCallee + callees.length
+    if (!hotForm) handlers[form.id] = firstCallee + callees.length
     const code = new Bytes(emit.code.length + 16)
     code.append(emit.code)
     callees.push({ parameters: [i32, i32, i32], results: [i32], locals: [...emit.locals], code })
@@ -94,7 +100,7 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   let armBytes = 0
   for (let i = 0; i < arms; i++) {
     const start = c.length
-    emit.place({ arm: arms - i })
+    emit.place({ arm: arms - i }, true)
     if (i === Pseudo.goOn) emit.printGoOn()
     else if (i === Pseudo.cross) emit.printLeave(Exit.Cross)
     else if (i === Pseudo.leave) emit.printLeave(Exit.Leave)
@@ -105,6 +111,7 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
       emit.run(form)
       assists[form.id] = emit.assistFound
       handlers[form.id] = i
+      if (!emit.specialised) anyHandlers[form.id] = i
     }
     c.u8(Op.end)
     armBytes += c.length - start
@@ -120,8 +127,6 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   emit.memory(Op.i32Load16U, Record.handler)
   emit.i32(firstCallee)
   c.u8(Op.i32Sub)
-  const callIndirectAt = c.length
-  void callIndirectAt
   const run: Func = { parameters: [i32, i32, i32, i32], results: [i32], locals: [], code: c, export: 'run' }
   const parts: ModuleParts = {
     imports,
@@ -145,5 +150,5 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   emit.memory(Op.i32Store, offsets.budget)
   emit.get(record)
   const finished: ModuleParts = { ...parts, functions: parts.functions.map((f) => (f === run ? { ...run, locals: [...emit.locals] } : f)) }
-  return { bytes: assembleModule(finished), handlers, assists, armBytes }
+  return { bytes: assembleModule(finished), handlers, anyHandlers, assists, armBytes }
 }

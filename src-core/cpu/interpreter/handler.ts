@@ -46,6 +46,12 @@ export class HandlerEmit extends Emit {
   protected override blockLocal = 1
   private tlb = 2
   protected override readonly scratchOffset = offsets.scratch
+  /**
+   * Printed for flat 64-bit addresses only: no segmentation, address size or stack size to look at. `specialised` tells whether
+   * that made a difference.
+   */
+  private flat = false
+  specialised = false
   /** Assist name and arguments found while the form was printed. */
   assistFound: { name: keyof Assists; args: readonly unknown[] } | undefined
 
@@ -55,8 +61,10 @@ export class HandlerEmit extends Emit {
   }
 
   /** Locals: in an arm 0 record, 1 block, 2 TLB, 3 budget; in a function 0 record, 1 block, 2 TLB. */
-  place(placement: Placement): void {
+  place(placement: Placement, flat = false): void {
     this.placement = placement
+    this.flat = flat
+    this.specialised = false
     this.record = 0
     this.blockLocal = 1
     this.tlb = 2
@@ -196,6 +204,8 @@ export class HandlerEmit extends Emit {
   }
   /** A value in a local of its own, changed by `print` if the record's byte at `field` has a bit of `mask`. */
   private adjusted(value: Val<64>, field: number, mask: number, print: (local: number) => void): Val<64> {
+    this.specialised = true
+    if (this.flat) return value
     const t = this.temp(Type.i64)
     this.use(value)
     this.emit(value)
@@ -430,10 +440,29 @@ export class HandlerEmit extends Emit {
     this.following()
     this.goOn()
   }
+  private rememberPage(local: number): void {
+    this.get(this.blockLocal)
+    this.memory(Op.i64Load, offsets.ripBase)
+    this.set(local)
+  }
+  /** A jump that stayed in its page is linked: next time it goes straight to the record. */
+  private linkWithinPage(page: number, next: number): void {
+    this.get(page)
+    this.get(this.blockLocal)
+    this.memory(Op.i64Load, offsets.ripBase)
+    this.code.u8(Op.i64Eq)
+    this.arm(() => {
+      this.get(this.record)
+      this.get(next)
+      this.memory(Op.i32Store, Record.link)
+    })
+  }
   private jumpTo(): void {
     const next = this.temp(Type.i32)
     const direct = this.form.operands.some((o) => o.place === 'relative')
+    const page = this.temp(Type.i64)
     const search = (): void => {
+      if (direct) this.rememberPage(page)
       this.get(this.blockLocal)
       if (direct) this.get(this.record)
       else this.i32(0)
@@ -445,6 +474,7 @@ export class HandlerEmit extends Emit {
       this.tee(next)
       this.code.u8(Op.i32Eqz)
       this.arm(() => this.leaveRun())
+      if (direct) this.linkWithinPage(page, next)
     }
     if (direct) {
       this.get(this.record)
@@ -470,7 +500,9 @@ export class HandlerEmit extends Emit {
     this.memory(Op.i32Load, Record.link)
     this.tee(next)
     this.code.u8(Op.i32Eqz)
+    const page = this.temp(Type.i64)
     this.arm(() => {
+      this.rememberPage(page)
       this.get(this.blockLocal)
       this.get(this.record)
       this.memory(Op.i32Store, offsets.from)
@@ -488,6 +520,7 @@ export class HandlerEmit extends Emit {
       this.tee(next)
       this.code.u8(Op.i32Eqz)
       this.arm(() => this.leaveRun())
+      this.linkWithinPage(page, next)
     })
     this.get(next)
     this.goOn()

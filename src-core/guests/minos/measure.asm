@@ -109,8 +109,9 @@ command_release:
     ret
 
 ; `chase NODE`: link the lines of a free piece of that node into one cycle, then walk it.
-; The order is the sequence x -> 5*x + c modulo the number of lines, which for odd c visits every line (Hull and Dobell);
-; page and line change at every step.
+; The order is the sequence x -> 1664525 * x + c modulo the number of lines, which for odd c visits every line (Hull and
+; Dobell). The low bits of x are the page, the high ones the line in it. The low bits have full period by themselves:
+; every page is visited once before any comes again.
 command_chase:
     call    node_argument
     js      .done
@@ -148,19 +149,28 @@ command_chase:
     je      .link
     print   `The node's free memory is small; a cache may hold much of this chase.\n`
 .link:
-    lea     r10, [r9 - 1]               ; mask
+    lea     r10, [r9 - 1]               ; mask of x
+    mov     r12, r9
+    shr     r12, 6
+    bsf     rcx, r12                    ; bits of x that are the page
+    dec     r12                         ; and their mask
     mov     r11, r9
-    xor     eax, eax
+    xor     eax, eax                    ; x, and RBX its line
+    mov     rbx, r8
 .each:
-    mov     rdx, rax
     imul    rax, rax, 1664525           ; = 1 modulo 4
     add     rax, 1013904223             ; odd
     and     rax, r10
+    mov     rdx, rax
+    shr     rdx, cl
     shl     rdx, 6
-    mov     rcx, rax
-    shl     rcx, 6
-    add     rcx, r8
-    mov     [r8 + rdx], rcx
+    mov     rsi, rax
+    and     rsi, r12
+    shl     rsi, 12
+    add     rdx, rsi
+    add     rdx, r8
+    mov     [rbx], rdx
+    mov     rbx, rdx
     dec     r11
     jnz     .each
 

@@ -125,14 +125,35 @@ const unmaskedInvalid = (v: Vector): boolean => (v.outcome.state.fsw & 1) !== 0 
 export const makersDiffer: readonly MakersDiffer[] = [
   {
     code: /^Movsxd_r16_rm16$/,
-    reason: 'MOVSXD r16, m16: reads a word (SDM 2B MOVSXD, 63 /r with r16, r/m16); AMD reads a doubleword, which can fault where the word does not',
-    accepts: (v, _d, all) => (v.outcome.vector === 14 || v.outcome.vector === 17) && all.some((d) => d.what === 'outcome' && d.actual === 'completed'),
+    reason:
+      'MOVSXD r16, m16: reads a word (SDM 2B MOVSXD, 63 /r with r16, r/m16); AMD reads a doubleword, which can fault where the word does not',
+    accepts: (v, _d, all) =>
+      (v.outcome.vector === 14 || v.outcome.vector === 17) && all.some((d) => d.what === 'outcome' && d.actual === 'completed'),
   },
   {
     code: /^(Pop_rm|Push_rm|Call_rm|Movs[bwdq]_|Cmps[bwdq]_)/,
-    reason: 'two memory operands, one misaligned, one in an absent page: page faults precede alignment checks (SDM 3A table 6-2); AMD goes by operand',
+    reason:
+      'two memory operands, one misaligned, one in an absent page: page faults precede alignment checks (SDM 3A table 6-2); AMD goes by operand',
     rare: true,
     accepts: (v, _d, all) => v.outcome.vector === 17 && all.some((d) => d.what === 'outcome' && d.actual.startsWith('#PF')),
+  },
+  {
+    code: /^Ud[01]_/,
+    reason: 'UD0, UD1 cut off behind the opcode: the fetch of the rest faults first (SDM 2B UD); AMD does not fetch it',
+    rare: true,
+    accepts: (v, _d, all) => v.outcome.vector === 6 && all.some((d) => d.what === 'outcome' && d.actual === '#PF(14)'),
+  },
+  {
+    code: /./,
+    reason: 'a page fault far from the case: the recorder’s own process happens to have a page there, so that bit P is set',
+    rare: true,
+    accepts: (v, d, all) =>
+      all.length === 1 &&
+      v.outcome.vector === 14 &&
+      (v.outcome.errorCode & 1) === 1 &&
+      d.actual === `#PF(${(v.outcome.errorCode - 1).toString(16)})` &&
+      v.outcome.cr2 >> 20n !== BigInt(layout.data >>> 20) &&
+      v.outcome.cr2 >> 20n !== BigInt(layout.code >>> 20),
   },
   {
     code: /^Cmps[bwdq]_/,
