@@ -4,8 +4,8 @@ import { Decoder } from '../isa/decoder.ts'
 import { forms, type Form } from '../isa/forms.ts'
 import type { Feature } from '../isa/row.ts'
 import { table } from '../isa/table.ts'
-import { buildInterpreter, type Interpreter } from './interpreter/build.ts'
-import { isHot } from './interpreter/profile.ts'
+import type { Interpreter } from './interpreter/build.ts'
+import { loadInterpreter } from './interpreter/load.ts'
 
 export interface Engine {
   readonly forms: readonly Form[]
@@ -22,7 +22,7 @@ export function engine(features: ReadonlySet<Feature>): Engine {
   const known = engines.get(key)
   if (known) return known
   const all = forms(table)
-  const interpreter = buildInterpreter(all, isHot)
+  const interpreter = loadInterpreter(all)
   const made = { forms: all, decoder: new Decoder(all, features), interpreter, module: new WebAssembly.Module(interpreter.bytes) }
   engines.set(key, made)
   return made

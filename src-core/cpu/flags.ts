@@ -1,42 +1,46 @@
-// RFLAGS from the two flag words and back (TABLE §5; layout in isa/flags-emit.ts).
+// RFLAGS from the two flag words and back (TABLE §5; layout in isa/flags-emit.ts), on 32-bit halves of the processor block.
 
-import { Rflags } from '../arch/registers.ts'
-import type { ProcessorState } from './state.ts'
+import { offsets, type ProcessorState } from './state.ts'
 
-const evenParity = (x: number): boolean => {
-  x ^= x >> 4
-  return ((0x9669 >> (x & 15)) & 1) === 1
-}
+const RES = offsets.res >>> 2
+const AUX = offsets.aux >>> 2
+const RFLAGS = offsets.rflags >>> 2
+/** CF PF AF ZF SF OF. */
+const ARITHMETIC = 0x8d5
+const FIXED = 2
+const DF = 1 << 10
 
 /** CF PF AF ZF SF OF as RFLAGS bits. */
-export function arithmeticFlags(res: bigint, aux: bigint): bigint {
-  const auxLow = Number(aux & 0xffn)
-  const auxTop = Number(aux >> 62n)
-  const CF = auxTop >> 1
-  const OF = CF ^ (auxTop & 1)
-  const AF = (auxLow >> 3) & 1
-  const ZF = res === 0n ? 1 : 0
-  const SF = Number(res >> 63n) ^ (auxLow & 1)
-  const PF = (evenParity(Number(res & 0xffn)) ? 1 : 0) ^ ((auxLow >> 1) & 1)
-  return BigInt(CF | (PF << 2) | (AF << 4) | (ZF << 6) | (SF << 7) | (OF << 11))
+function arithmeticFlags(w: Uint32Array): number {
+  const res = w[RES]!
+  const aux = w[AUX]!
+  const top = w[AUX + 1]! >>> 30
+  const CF = top >> 1
+  const OF = CF ^ (top & 1)
+  const ZF = (res | w[RES + 1]!) === 0 ? 1 : 0
+  const SF = (w[RES + 1]! >>> 31) ^ (aux & 1)
+  const nibbles = (res ^ (res >>> 4)) & 15
+  const PF = ((0x9669 >> nibbles) & 1) ^ ((aux >> 1) & 1)
+  return CF | (PF << 2) | (((aux >> 3) & 1) << 4) | (ZF << 6) | (SF << 7) | (OF << 11)
 }
 
-/** The two words that stand for given RFLAGS bits. */
-export function flagWords(rflags: bigint): { res: bigint; aux: bigint } {
-  const f = Number(rflags & 0xfffn)
-  const [CF, PF, AF, ZF, SF, OF] = [f & 1, (f >> 2) & 1, (f >> 4) & 1, (f >> 6) & 1, (f >> 7) & 1, (f >> 11) & 1]
-  // res 0 has even parity, res 1 odd
-  const res = ZF ? 0n : 1n
-  const parity = ZF
-  return { res, aux: (BigInt((CF << 1) | (CF ^ OF)) << 62n) | BigInt((AF << 3) | ((PF ^ parity) << 1) | SF) }
-}
-
-export const readRflags = (s: ProcessorState): bigint => (s.rflags & ~Rflags.arithmetic) | Rflags.fixed | arithmeticFlags(s.res, s.aux)
+export const readRflags = (s: ProcessorState): bigint => BigInt(((s.words[RFLAGS]! & ~ARITHMETIC) | FIXED | arithmeticFlags(s.words)) >>> 0)
 
 export function writeRflags(s: ProcessorState, value: bigint): void {
-  const words = flagWords(value)
-  s.res = words.res
-  s.aux = words.aux
-  s.rflags = (value & ~Rflags.arithmetic) | Rflags.fixed
-  s.direction = value & Rflags.DF ? -1 : 1
+  const w = s.words
+  const f = Number(BigInt.asUintN(32, value))
+  const CF = f & 1
+  const PF = (f >> 2) & 1
+  const AF = (f >> 4) & 1
+  const ZF = (f >> 6) & 1
+  const SF = (f >> 7) & 1
+  const OF = (f >> 11) & 1
+  // res 0 has even parity, res 1 odd; neither is negative
+  w[RES] = ZF ^ 1
+  w[RES + 1] = 0
+  w[AUX] = (AF << 3) | ((PF ^ ZF) << 1) | SF
+  w[AUX + 1] = ((CF << 31) | ((CF ^ OF) << 30)) >>> 0
+  w[RFLAGS] = ((f & ~ARITHMETIC) | FIXED) >>> 0
+  w[RFLAGS + 1] = 0
+  s.direction = f & DF ? -1 : 1
 }

@@ -48,6 +48,18 @@ export function deriveSegment(s: ProcessorState, index: number): void {
   s.segWriteHigh.set(index, writable ? high : 0)
 }
 
+/** Constants that decoded records name like registers. */
+export function writeConstants(s: ProcessorState): void {
+  s.zero = 0n
+  s.page = 4096n
+  s.addressMasks.set(0, ALL)
+  s.addressMasks.set(1, LOW32)
+  s.addressMasks.set(2, 0xffffn)
+  s.addressKeeps.set(0, 0n)
+  s.addressKeeps.set(1, 0n)
+  s.addressKeeps.set(2, ALL ^ 0xffffn)
+}
+
 /** Everything that depends on mode, in one pass. */
 export function deriveMode(s: ProcessorState): void {
   const mode64 = isMode64(s)
@@ -58,13 +70,5 @@ export function deriveMode(s: ProcessorState): void {
   s.stackMask = mode64 ? ALL : wide ? LOW32 : 0xffffn
   s.stackKeep = mode64 || wide ? 0n : ALL ^ 0xffffn
   s.direction = s.rflags & Rflags.DF ? -1 : 1
-  s.zero = 0n
-  s.page = 4096n
-  s.addressMasks.set(0, ALL)
-  s.addressMasks.set(1, LOW32)
-  s.addressMasks.set(2, 0xffffn)
-  s.addressKeeps.set(0, 0n)
-  s.addressKeeps.set(1, 0n)
-  s.addressKeeps.set(2, ALL ^ 0xffffn)
   for (let i = 0; i < 6; i++) deriveSegment(s, i)
 }

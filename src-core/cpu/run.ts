@@ -4,7 +4,7 @@
 import { SIGNATURE } from '../arch/cpuid.ts'
 import { Vector } from '../arch/exceptions.ts'
 import { Dr6 } from '../arch/pte.ts'
-import { Cr0, CS, Rflags } from '../arch/registers.ts'
+import { Cr0, CS, FS, GS, Rflags, Rights, SS } from '../arch/registers.ts'
 import type { Bus } from '../memory/bus.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { LinearAccess } from '../paging/access.ts'
@@ -24,7 +24,7 @@ import { readRflags, writeRflags } from './flags.ts'
 import type { Instruction } from './instruction.ts'
 import { InstructionView } from './instruction-view.ts'
 import { Intercepted, type Intercepts } from './intercepts.ts'
-import { codeSize, deriveMode, deriveSegment, isMode64, isRealMode, isVirtual8086 } from './mode.ts'
+import { codeSize, deriveMode, deriveSegment, writeConstants, isMode64, isRealMode, isVirtual8086 } from './mode.ts'
 import { modelRegisters } from './model-registers.ts'
 import type { BoardPort, LocalApicPort, Processor, Signals } from './processor.ts'
 import { Exit, Record, SegmentBits } from './record.ts'
@@ -113,7 +113,7 @@ export class Core implements Processor {
   readonly code: CodeCache
   private readonly view: InstructionView
   /** Indexes of fields in `words`. */
-  private readonly at: { readonly [K in 'rip' | 'ripBase' | 'csBase' | 'codeTlb' | 'budget' | 'exit' | 'rflags' | 'activity' | 'interruptibility' | 'pendingDebug']: number }
+  private readonly at: { readonly [K in 'rip' | 'ripBase' | 'csBase' | 'codeTlb' | 'budget' | 'exit' | 'rflags' | 'activity' | 'interruptibility' | 'pendingDebug' | 'cr0' | 'cr4' | 'efer']: number }
   private readonly record0: number
   private given = 0
   private executing = false
@@ -123,6 +123,9 @@ export class Core implements Processor {
   private size: 16 | 32 | 64 = 16
   // what the code TLB's entries were made for
   private knownSize = 0
+  private knownCr0 = 0
+  private knownCr4 = 0
+  private knownEfer = 0
   private knownBase = -1
   private knownLimit = -1
 
@@ -141,7 +144,7 @@ export class Core implements Processor {
     const index = (name: FieldName): number => (parts.layout.block + offsets[name]) >>> 2
     this.at = {
       rip: index('rip'), ripBase: index('ripBase'), csBase: index('csBase'), codeTlb: index('codeTlb'), budget: index('budget'), exit: index('exit'),
-      rflags: index('rflags'), activity: index('activity'), interruptibility: index('interruptibility'), pendingDebug: index('pendingDebug'),
+      rflags: index('rflags'), activity: index('activity'), interruptibility: index('interruptibility'), pendingDebug: index('pendingDebug'), cr0: index('cr0'), cr4: index('cr4'), efer: index('efer'),
     }
     this.mmu = new Mmu({
       physical: parts.physical,
@@ -160,6 +163,7 @@ export class Core implements Processor {
     })
     this.memory = new LinearAccess(this.mmu)
     this.view = new InstructionView(this)
+    writeConstants(this.state)
     this.record0 = parts.layout.block + offsets.insnRecord
     parts.code.tlbs.push(parts.layout.codeTlb, parts.layout.codeTlb + CODE_TLB_BYTES)
     this.forgetCodeTlb()
@@ -206,6 +210,22 @@ export class Core implements Processor {
   }
   modeChanged(): void {
     const s = this.state
+    this.attention = true
+    const w = this.words
+    const { cr0, cr4, efer } = this.at
+    const same = w[cr0] === this.knownCr0 && w[cr4] === this.knownCr4 && w[efer] === this.knownEfer
+    if (same && this.mode64_ && s.segRights.get(CS) & Rights.L) {
+      // between privilege levels of 64-bit mode: nothing else depends on them
+      s.cpl = (s.segRights.get(SS) >> Rights.dplShift) & 3
+      s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
+      deriveSegment(s, FS)
+      deriveSegment(s, GS)
+      this.mmu.modeChanged()
+      return
+    }
+    this.knownCr0 = w[cr0]!
+    this.knownCr4 = w[cr4]!
+    this.knownEfer = w[efer]!
     deriveMode(s)
     this.mode64_ = isMode64(s)
     this.real = isRealMode(s)
@@ -223,7 +243,6 @@ export class Core implements Processor {
     updateAvailability(s)
     updateSseNative(s)
     this.mmu.modeChanged()
-    this.attention = true
   }
   segmentChanged(index: number): void {
     if (index === CS || index === 2) this.modeChanged()

@@ -148,6 +148,8 @@ type Accessors = { -readonly [K in FieldName]: Accessor<(typeof fields)[K]> }
 export type ProcessorState = Accessors & {
   /** Host address of the block. */
   readonly base: number
+  /** The fields' part of the block as 32-bit words: field f is at offsets.f / 4. */
+  readonly words: Uint32Array
 }
 
 // Two classes of elements, so that each access site sees one shape.

@@ -352,6 +352,7 @@ show_hmat:
     mul     qword [rsi + 24]
     cmp     byte [rsi + 9], 3
     jae     .show
+    add     rax, 500                    ; to the nearest
     xor     edx, edx
     mov     ecx, 1000
     div     rcx

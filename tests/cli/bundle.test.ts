@@ -1,0 +1,27 @@
+// What is in the bundle instead of being made at every start: Minos's image and the interpreter.
+
+import { readFileSync } from 'node:fs'
+import { beforeAll, expect, it } from 'vitest'
+import { ENTRY } from '../../scripts/build.mjs'
+import { features } from '../../src-core/cpu/cpuid.ts'
+import { engine } from '../../src-core/cpu/engine.ts'
+import { minosImage } from '../../src-core/guests/minos/load.ts'
+import { buildOnce } from './ring1.ts'
+
+let bundle = ''
+beforeAll(async () => {
+  await buildOnce()
+  bundle = readFileSync(ENTRY, 'utf8')
+})
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+
+it('holds the kernel and the interpreter that the sources make, to the byte', () => {
+  const { bytes, handlers } = engine(features()).interpreter
+  for (const made of [minosImage(), bytes, new Uint8Array(handlers.buffer, handlers.byteOffset, handlers.byteLength)])
+    expect(bundle.includes(`'${base64(made)}'`) || bundle.includes(`"${base64(made)}"`)).toBe(true)
+})
+
+it('imports iced-x86 only when something is disassembled', () => {
+  expect(bundle).toMatch(/\bimport\(["']iced-x86["']\)/)
+  expect(bundle).not.toMatch(/^import\b[^(\n]*["']iced-x86["']/m)
+})
