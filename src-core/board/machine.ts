@@ -9,7 +9,7 @@ import { engine } from '../cpu/engine.ts'
 import type { Processor } from '../cpu/processor.ts'
 import { restoreCore, saveCore } from '../cpu/core-state.ts'
 import { Core } from '../cpu/run.ts'
-import { FIELDS_SIZE } from '../cpu/state.ts'
+import { FIELDS_SIZE } from '../isa/state.ts'
 import { sseImplementations } from '../cpu/sse/calls.ts'
 import { x87CallImplementations } from '../cpu/x87/calls.ts'
 import { features } from '../cpu/cpuid.ts'
@@ -311,7 +311,8 @@ export class Machine {
       if (!first) {
         const next = this.clock.next
         if (next > idleUntil || next === Infinity) return { stop: undefined, idle: true }
-        this.clock.advance(next)
+        this.clock.advance(Math.min(next, until))
+        if (next > until) return { stop: undefined, idle: false }
         continue
       }
       if (this.clock.next <= first.time) {

@@ -1,7 +1,7 @@
 // Decoded code by host page and mode: tables of records, filled from where execution arrives (ARCHITECTURE.md, "Decoded code").
 // Shared by all processors of a machine. Stores to a page with code drop what they touch; a full arena drops everything.
 
-import { offsets } from './state.ts'
+import { offsets } from '../isa/state.ts'
 import { AddressKind, Pseudo, Record, SegmentBits } from './record.ts'
 import { CodeTlb } from './interpreter/intrinsics.ts'
 import type { CodePages } from '../paging/code-pages.ts'
@@ -152,7 +152,6 @@ export class CodeCache {
   private write(record: number, d: Decoded, offset: number, mode: CodeSize): void {
     const v = this.view
     const form = d.form
-    const attributes = form.row.attributes
     v.setUint16(record + Record.offset, offset, true)
     v.setUint16(record + Record.reg, registerOffset(form, 'reg', d.reg, d.rex), true)
     v.setUint16(record + Record.rm, registerOffset(form, 'rm', d.rm, d.rex), true)
@@ -189,9 +188,9 @@ export class CodeCache {
       low = target | 0
       high = Math.floor(target / 2 ** 32)
     }
+    if (form.row.attributes.pointers) low = ((d.opcode & 7) << 8) | d.modrm // FOP
     v.setInt32(record + Record.immediate, low, true)
     v.setInt32(record + Record.immediate + 4, high, true)
-    void attributes
     if (this.isAssist(form)) this.assists.set(record, { ...d })
   }
 

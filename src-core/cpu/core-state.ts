@@ -4,7 +4,7 @@
 import { StateError, type Json, type SavedState } from '../memory/device.ts'
 import { modelRegisters } from './model-registers.ts'
 import type { Core } from './run.ts'
-import { fields, type FieldName, type Indexed } from './state.ts'
+import { fields, type FieldName, type Indexed } from '../isa/state.ts'
 
 const VERSION = 1
 type Named = { [name: string]: Json }

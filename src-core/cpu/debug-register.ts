@@ -19,8 +19,7 @@ function access(cpu: Processor, insn: Instruction, point: 'readDr' | 'writeDr'):
   intercept(cpu, point, insn.reg, insn.rm)
   // General detect (17.2.4): a fault ahead of the access. Delivery of #DB clears GD.
   if (s.dr.get(7) & BigInt(Dr7.GD)) {
-    s.dr.set(6, s.dr.get(6) | BigInt(Dr6.BD))
-    throw new Fault(Vector.DB)
+    throw new Fault(Vector.DB, undefined, undefined, Dr6.BD)
   }
   return insn.reg === 4 ? 6 : insn.reg === 5 ? 7 : insn.reg
 }

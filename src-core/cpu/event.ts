@@ -15,6 +15,12 @@ export interface Event {
   readonly returnRip: bigint
   /** Page faults: for CR2. */
   readonly address?: bigint
+  /** #DB: the bits of DR6 that say why. Not given for INT1. */
+  readonly debug?: number
+  /** Software events: bytes of the instruction. */
+  readonly instructionLength?: number
+  /** Injected by a VM entry (SDM 3C 26.5.1): no monitor is asked first, RF is saved as it is, DR6 and CR2 stay. */
+  readonly injected?: true
 }
 
 /** Bit 0 of error codes raised during delivery: 0 only for INT n, INT3, INTO (SDM 3A 6.13). */
@@ -23,6 +29,7 @@ export const externalBit = (kind: EventKind): 0 | 1 => (kind === 'software' || k
 /** RFLAGS as saved: faults other than #DB set RF, software interrupts clear it, all others save what it is (SDM 3B 17.3.1.1). */
 export function savedFlags(cpu: Processor, e: Event): bigint {
   const flags = cpu.rflags()
+  if (e.injected) return flags
   if (e.kind === 'exception') return isFault(e.vector) ? flags | Rflags.RF : flags
   return e.kind === 'external' || e.kind === 'nmi' ? flags : flags & ~Rflags.RF
 }

@@ -3,9 +3,10 @@
 // DR6 is the caller's. Does not model: machine checks on their way to #DF, SMM, CET shadow stacks.
 
 import { Vector } from '../arch/exceptions.ts'
-import { Dr7 } from '../arch/pte.ts'
+import { Dr6, Dr7 } from '../arch/pte.ts'
 import type { Event, EventKind } from './event.ts'
 import { Fault } from './fault.ts'
+import type { Instruction } from './instruction.ts'
 import { Intercepted, intercepted } from './intercepts.ts'
 import { enterThroughGate } from './interrupt-gate.ts'
 import { enterThroughGate64 } from './interrupt-gate64.ts'
@@ -49,8 +50,14 @@ function attempt(cpu: Processor, e: Event): Fault | undefined {
   }
 }
 
-function taken(cpu: Processor, vector: number, errorCode: number | undefined, address: bigint | undefined): boolean {
-  return cpu.intercepts !== undefined && cpu.intercepts.taken('exception', vector, errorCode, address)
+function taken(cpu: Processor, f: Fault | Event, kind: EventKind): boolean {
+  return cpu.intercepts !== undefined && cpu.intercepts.taken('exception', f.vector, f.errorCode, f.address, kind, f.debug)
+}
+
+/** DR6 of a #DB: B0–B3 are this exception's, the rest stays (SDM 3B 17.2.3). */
+function explain(cpu: Processor, debug: number): void {
+  const dr = cpu.state.dr
+  dr.set(6, (debug & Dr6.BD ? dr.get(6) : dr.get(6) & ~0xfn) | BigInt(debug))
 }
 
 /** Triple fault (SDM 3A 6.15, #DF). */
@@ -69,24 +76,26 @@ export function deliver(cpu: Processor, event: Event): void {
   const s = cpu.state
   let e = event
   try {
-    if ((e.kind === 'exception' || e.kind === 'softwareException' || e.kind === 'int1') && taken(cpu, e.vector, e.errorCode, e.address))
-      return
+    if (!e.injected && (e.kind === 'exception' || isSoftware(e.kind)) && taken(cpu, e, e.kind)) return
     if (e.kind === 'nmi') s.interruptibility |= 8
     for (;;) {
       if (e.address !== undefined) s.cr2 = e.address
+      if (e.debug !== undefined) explain(cpu, e.debug)
+      cpu.delivery = e
       const fault = attempt(cpu, e)
       if (!fault) return
-      if (e.kind === 'software' || e.kind === 'softwareException' || e.kind === 'int1') throw fault
-      if (taken(cpu, fault.vector, fault.errorCode, fault.address)) return
+      if (taken(cpu, fault, 'exception')) return
+      cpu.delivery = undefined
+      if (isSoftware(e.kind) && !e.injected) throw fault
       const first = classOf(e.kind, e.vector)
       const second = classOf('exception', fault.vector)
-      const returnRip = fault instanceof FaultInNewTask ? s.rip : e.returnRip
+      const returnRip = fault instanceof FaultInNewTask || isSoftware(e.kind) ? s.rip : e.returnRip
       if (fault.address !== undefined) s.cr2 = fault.address
       if (first === 'doubleFault' && second !== 'benign') return shutDown(cpu)
       const double = first === 'pageFault' ? second !== 'benign' : first === 'contributory' && second === 'contributory'
       if (double) {
-        if (taken(cpu, Vector.DF, 0, undefined)) return
         e = { vector: Vector.DF, kind: 'exception', errorCode: 0, returnRip }
+        if (taken(cpu, e, 'exception')) return
       } else {
         e = {
           vector: fault.vector,
@@ -98,11 +107,25 @@ export function deliver(cpu: Processor, event: Event): void {
     }
   } catch (reason) {
     if (!(reason instanceof Intercepted)) throw reason
+  } finally {
+    cpu.delivery = undefined
+    cpu.nmiUnblocked = false
   }
 }
 
-/** A software interrupt as an instruction executes it. Throws Fault, or `intercepted` when a monitor took the exception. */
-export function interrupt(cpu: Processor, vector: number, kind: 'software' | 'softwareException' | 'int1', returnRip: bigint): void {
-  if (kind !== 'software' && taken(cpu, vector, undefined, undefined)) throw intercepted
-  enter(cpu, { vector, kind, returnRip })
+const isSoftware = (kind: EventKind): boolean => kind === 'software' || kind === 'softwareException' || kind === 'int1'
+
+/** A software interrupt as an instruction executes it. Throws Fault, or `intercepted` when a monitor took the exception or a fault on the way. */
+export function interrupt(cpu: Processor, vector: number, kind: 'software' | 'softwareException' | 'int1', insn: Instruction): void {
+  const e: Event = { vector, kind, returnRip: insn.nextRip, instructionLength: insn.length }
+  if (kind !== 'software' && taken(cpu, e, kind)) throw intercepted
+  cpu.delivery = e
+  try {
+    enter(cpu, e)
+  } catch (reason) {
+    if (reason instanceof Fault && taken(cpu, reason, 'exception')) throw intercepted
+    throw reason
+  } finally {
+    cpu.delivery = undefined
+  }
 }

@@ -8,6 +8,8 @@ export class Fault {
     readonly errorCode?: number,
     /** Page faults: the linear address for CR2. */
     readonly address?: bigint,
+    /** #DB: bits of DR6 that say why. DR6 changes at delivery. */
+    readonly debug?: number,
   ) {}
 }
 

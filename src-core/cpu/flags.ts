@@ -1,6 +1,6 @@
 // RFLAGS from the two flag words and back (TABLE §5; layout in isa/flags-emit.ts), on 32-bit halves of the processor block.
 
-import { offsets, type ProcessorState } from './state.ts'
+import { offsets, type ProcessorState } from '../isa/state.ts'
 
 const RES = offsets.res >>> 2
 const AUX = offsets.aux >>> 2

@@ -8,7 +8,7 @@ import type { Operand } from '../isa/operand.ts'
 import { Fault } from './fault.ts'
 import type { Instruction } from './instruction.ts'
 import type { Processor } from './processor.ts'
-import { offsets } from './state.ts'
+import { offsets } from '../isa/state.ts'
 
 const ALL = 0xffff_ffff_ffff_ffffn
 const masks = { 8: 0xffn, 16: 0xffffn, 32: 0xffff_ffffn, 64: ALL } as const

@@ -1,6 +1,8 @@
 // The port through which a virtual-machine architecture sees instructions and events before they take effect.
 // cpu declares it and asks at the places the SDM orders; vmx implements it and the board plugs it in.
 
+import type { EventKind } from './event.ts'
+
 /** What an instruction or event does, never an exit reason. Arguments: what the SDM's exit qualification needs. */
 export interface InterceptPoints {
   cpuid: []
@@ -27,7 +29,8 @@ export interface InterceptPoints {
   io: [port: number, size: 1 | 2 | 4, input: boolean, string: boolean, rep: boolean, immediate: boolean]
   descriptorTable: [instruction: 'sgdt' | 'sidt' | 'lgdt' | 'lidt' | 'sldt' | 'str' | 'lldt' | 'ltr']
   taskSwitch: [selector: number, source: 'call' | 'iret' | 'jmp' | 'gate']
-  exception: [vector: number, errorCode: number | undefined, address: bigint | undefined]
+  /** `kind` tells INT3, INTO and INT1 from faults and traps; `debug`: what #DB would add to DR6. */
+  exception: [vector: number, errorCode: number | undefined, address: bigint | undefined, kind: EventKind, debug: number | undefined]
   externalInterrupt: []
   nmi: []
   init: []

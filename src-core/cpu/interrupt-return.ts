@@ -23,7 +23,14 @@ const COMMON32 = COMMON16 | F.RF | F.AC | F.ID
 function interruptReturn(cpu: Processor, insn: Instruction): void {
   const s = cpu.state
   // NMIs are unblocked even if the instruction faults (SDM 3A 6.7.1; SDM 3C 25.3 on IRET).
+  cpu.nmiUnblocked = (s.interruptibility & NMI_BLOCKED) !== 0
   s.interruptibility &= ~NMI_BLOCKED
+  leave(cpu, insn)
+  cpu.nmiUnblocked = false
+}
+
+function leave(cpu: Processor, insn: Instruction): void {
+  const s = cpu.state
   const width = (insn.operandSize >> 3) as Width
   if (cpu.mode64 && width === 8) return from64(cpu)
   if (cpu.realMode) return fromReal(cpu, width)

@@ -2,7 +2,7 @@
 
 import { Cr0, CS, Efer, FS, GS, Rflags, Rights, SS } from '../arch/registers.ts'
 import type { CodeSize } from '../isa/decoder.ts'
-import type { ProcessorState } from './state.ts'
+import type { ProcessorState } from '../isa/state.ts'
 
 const ALL = 0xffff_ffff_ffff_ffffn
 const LOW32 = 0xffff_ffffn

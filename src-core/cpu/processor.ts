@@ -4,8 +4,9 @@
 import type { Bus } from '../memory/bus.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { LinearMemory } from '../paging/linear.ts'
+import type { Event } from './event.ts'
 import type { Intercepts } from './intercepts.ts'
-import type { ProcessorState } from './state.ts'
+import type { ProcessorState } from '../isa/state.ts'
 
 /** The local APIC as its processor uses it. */
 export interface LocalApicPort {
@@ -64,6 +65,13 @@ export interface Processor {
   readonly signals: Signals
   /** Plugged in by the board when the processor has VT-x. */
   intercepts: Intercepts | undefined
+
+  /** The event on its way to its handler, for a monitor that breaks it off (SDM 3C 27.2.4, IDT vectoring). */
+  delivery: Event | undefined
+  /** IRET has unblocked NMIs and is not complete: it faulted, if anyone sees this (SDM 3C 27.2.3, bit 12). */
+  nmiUnblocked: boolean
+  /** Blocking by STI (bit 0) and MOV SS (1) as it was when the instruction at hand began. */
+  shadow: number
 
   /** During an assist: where execution goes on. Starts as the next instruction; an assist may set it. */
   nextRip: bigint

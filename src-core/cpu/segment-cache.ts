@@ -2,7 +2,7 @@
 
 import { CS, Rights } from '../arch/registers.ts'
 import type { Descriptor } from './descriptor.ts'
-import type { ProcessorState } from './state.ts'
+import type { ProcessorState } from '../isa/state.ts'
 
 const REAL_RIGHTS = 0x93
 const V86_RIGHTS = 0xf3

@@ -9,14 +9,14 @@ import type { Instruction } from './instruction.ts'
 import type { Processor } from './processor.ts'
 
 function int(cpu: Processor, insn: Instruction, vector: number | 'immediate'): void {
-  if (vector === 'immediate') interrupt(cpu, Number(insn.immediate & 0xffn), 'software', insn.nextRip)
-  else interrupt(cpu, vector, 'softwareException', insn.nextRip)
+  if (vector === 'immediate') interrupt(cpu, Number(insn.immediate & 0xffn), 'software', insn)
+  else interrupt(cpu, vector, 'softwareException', insn)
   cpu.nextRip = cpu.state.rip
 }
 
 function int1(cpu: Processor, insn: Instruction): void {
   const s = cpu.state
-  interrupt(cpu, Vector.DB, 'int1', insn.nextRip)
+  interrupt(cpu, Vector.DB, 'int1', insn)
   // A data breakpoint that MOV SS held back comes with this #DB, not after it.
   if (s.pendingDebug) {
     s.dr.set(6, (s.dr.get(6) & ~0xfn) | BigInt(s.pendingDebug))
@@ -27,7 +27,7 @@ function int1(cpu: Processor, insn: Instruction): void {
 
 function into(cpu: Processor, insn: Instruction): void {
   if ((cpu.rflags() & Rflags.OF) === 0n) return
-  interrupt(cpu, Vector.OF, 'softwareException', insn.nextRip)
+  interrupt(cpu, Vector.OF, 'softwareException', insn)
   cpu.nextRip = cpu.state.rip
 }
 

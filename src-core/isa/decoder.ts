@@ -37,6 +37,9 @@ export interface Decoded {
   immediateLow: number
   immediateHigh: number
   immediate2: number
+  /** The ModRM byte and the last opcode byte, as fetched. */
+  modrm: number
+  opcode: number
 }
 
 export type DecodeFailure =
@@ -59,7 +62,7 @@ export class Decoder {
   private readonly result: Decoded = {
     form: undefined as unknown as Form, length: 0, operandSize: 32, addressSize: 64, rexW: false, rex: false, lock: false, repeat: '',
     reg: 0, rm: 0, memory: false, base: NO_REGISTER, index: NO_REGISTER, scale: 0, displacement: 0, segment: 3,
-    immediateLow: 0, immediateHigh: 0, immediate2: 0,
+    immediateLow: 0, immediateHigh: 0, immediate2: 0, modrm: 0, opcode: 0,
   }
 
   /** Throws SyntaxError naming both rows when two claim the same bytes. */
@@ -171,6 +174,8 @@ export class Decoder {
         : (mode === 32) !== override66 ? 32 : 16
     d.addressSize = mode === 64 ? (addressOverride ? 32 : 64) : (mode === 32) !== addressOverride ? 32 : 16
     d.rexW = rexW
+    d.modrm = modrm
+    d.opcode = opcode
     d.rex = rex !== 0
     d.repeat = mandatory === 'F3' ? 'rep' : mandatory === 'F2' ? 'repne' : ''
     d.base = d.index = NO_REGISTER

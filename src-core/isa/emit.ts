@@ -309,6 +309,7 @@ export abstract class Emit extends FlagsEmit {
       this.pinFlags()
     }
     for (const print of this.later) print()
+    if (attributes.pointers) this.recordPointers(form.memory)
     this.commitMmx()
     if (this.pushed) this.writeGpr(RSP, this.stackPointer(stackTop))
     if (this.popped) {
@@ -417,6 +418,8 @@ export abstract class Emit extends FlagsEmit {
   }
   /** CS's limit, outside 64-bit mode. */
   protected abstract codeLimit(): Val<64>
+  /** Prints setting FIP, FOP and, of a memory operand, FDP. */
+  protected abstract recordPointers(memory: boolean): void
   /** Prints setting RFLAGS.DF. */
   protected abstract setDirection(down: boolean): void
   /** +1 or −1 by RFLAGS.DF. */

@@ -1,6 +1,6 @@
 // Operand names (TABLE §1) resolved for one operand size and one of the register and memory forms.
 
-import { offsets } from '../cpu/state.ts'
+import { offsets } from './state.ts'
 import * as R from '../arch/registers.ts'
 
 export type Access = '' | '=' | '+' | '~' | '@'

@@ -164,6 +164,8 @@ export interface Attributes {
   align?: 16
   /** Checks ahead of any operand: #UD and #NM of the family, privilege. */
   before?: (e: E<OpSize>) => Done
+  /** x87: the instruction's address, opcode and memory operand go to FIP, FOP and FDP. */
+  pointers?: true
   /** ModRM.mod is ignored and taken as register (MOV CR, MOV DR). */
   modIgnored?: true
   /** F2H and F3H are #UD. */

@@ -198,7 +198,7 @@ const recording: Row[] = [
   alone('FNOP', 'D9 D0', 'fnop'),
 ]
 
-/** Rows whose instruction's address goes to FIP, its opcode to FOP and its memory operand's offset to FDP (SDM 1 8.1.8, 8.1.9). */
-export const recordsPointers: ReadonlySet<Row> = new Set(recording)
+/** All but the control instructions record their address, opcode and operand (SDM 1 8.1.8, 8.1.9). */
+const recorded = recording.map((r): Row => ({ ...r, attributes: { ...r.attributes, pointers: true } }))
 
-export const x87: readonly Row[] = [...recording, ...control]
+export const x87: readonly Row[] = [...recorded, ...control]

@@ -36,10 +36,8 @@ export class SoftwareTlb implements WriteTags {
     private readonly dramBase: number,
   ) {
     this.words = new Int32Array(memory.buffer)
-    for (let i = base >>> 2; i < (base + TLB_SIZE) >>> 2; i += TLB_ENTRY / 4) {
-      this.words.fill(NONE, i, i + 4)
-      this.words.fill(0, i + 4, i + 8)
-    }
+    this.words.fill(NONE, base >>> 2, (base + TLB_SIZE) >>> 2)
+    for (let i = (base >>> 2) + 6; i < (base + TLB_SIZE) >>> 2; i += TLB_ENTRY / 4) this.words[i] = 0
     code.units.push(this)
   }
 

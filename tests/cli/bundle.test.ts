@@ -2,16 +2,15 @@
 
 import { readFileSync } from 'node:fs'
 import { beforeAll, expect, it } from 'vitest'
-import { ENTRY } from '../../scripts/build.mjs'
 import { features } from '../../src-core/cpu/cpuid.ts'
 import { engine } from '../../src-core/cpu/engine.ts'
 import { minosImage } from '../../src-core/guests/minos/load.ts'
 import { buildOnce } from './ring1.ts'
 
 let bundle = ''
-beforeAll(async () => {
-  await buildOnce()
-  bundle = readFileSync(ENTRY, 'utf8')
+beforeAll(() => {
+  buildOnce()
+  bundle = readFileSync(new URL('../../out/main/cli.js', import.meta.url), 'utf8')
 })
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 

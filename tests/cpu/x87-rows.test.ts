@@ -2,7 +2,7 @@
 
 import * as iced from 'iced-x86'
 import { describe, expect, it } from 'vitest'
-import { recordsPointers, x87 } from '../../src-core/isa/x87.ts'
+import { x87 } from '../../src-core/isa/x87.ts'
 import { stateImage } from '../../src-core/isa/state-image.ts'
 import { x87Calls } from '../../src-core/isa/x87-calls.ts'
 import type { Row } from '../../src-core/isa/row.ts'
@@ -84,7 +84,7 @@ describe('x87 rows', () => {
       const want = row.mnemonic === 'FWAIT' ? [] : [/^FN(INIT|CLEX|ENI|DISI|SETPM|STCW|STSW)$/.test(row.mnemonic) ? 'x87NoWait' : 'x87']
       expect(probe(row, 0).available, row.mnemonic).toEqual(want)
       const control = /^FN(INIT|CLEX|ENI|DISI|SETPM|STCW|STSW)$|^FLDCW$|^FWAIT$/.test(row.mnemonic)
-      expect(recordsPointers.has(row), row.mnemonic).toBe(!control)
+      expect(row.attributes.pointers === true, row.mnemonic).toBe(!control)
     }
   })
 })

@@ -1,6 +1,6 @@
 // Runs one x87 form through its call on a processor block, operands and results as the recorder has them.
 
-import { processorState } from '../../src-core/cpu/state.ts'
+import { processorState } from '../../src-core/isa/state.ts'
 import { x87CallImplementations } from '../../src-core/cpu/x87/calls.ts'
 import { SCRATCH_SLOT } from '../../src-core/isa/calls.ts'
 import type { Form } from './x87-forms.ts'

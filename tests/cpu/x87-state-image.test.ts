@@ -1,7 +1,7 @@
 // FXSAVE, XSAVE, FSAVE and relatives against images recorded on a processor and the SDM's formats and faults.
 
 import { beforeEach, describe, expect, it } from 'vitest'
-import { processorState } from '../../src-core/cpu/state.ts'
+import { processorState } from '../../src-core/isa/state.ts'
 import { x87CallImplementations as calls } from '../../src-core/cpu/x87/calls.ts'
 import { environmentAssists } from '../../src-core/cpu/x87/environment.ts'
 import { inUse, stateImageAssists, type AssistContext } from '../../src-core/cpu/x87/state-image.ts'

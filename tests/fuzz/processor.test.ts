@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { resolveBoard } from '../../src-core/board/config.ts'
 import { Machine } from '../../src-core/board/machine.ts'
 import { PRESETS } from '../../src-core/board/presets.ts'
-import { FIELDS_SIZE } from '../../src-core/cpu/state.ts'
+import { FIELDS_SIZE } from '../../src-core/isa/state.ts'
 import { random } from '../guests/images.ts'
 import { GUEST_MEGABYTES, guestModes, placeGuest } from './guest.ts'
 

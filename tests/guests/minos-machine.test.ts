@@ -109,9 +109,10 @@ describe.each([
   ['intel-4n', 4, 512],
   ['opteron-4n', 3, 512],
   ['opteron-8n', 16, 3584],
-  ['lopsided-3n', 4, 512],
-] as const)('%s with %i processors and %i MB', (name, processors, megabytes) => {
-  it('is found in ACPI, started and measured as it is', async () => {
+  ['opteron-8n', 1, 64],
+  ['lopsided-3n', 4, 64],
+] as const)('%s, %i processors, %i MB', (name, processors, megabytes) => {
+  it('is found in ACPI and started as it is, and its memory can be used', async () => {
     const terminal = await Terminal.boot(name, processors, megabytes)
     const { config, output } = terminal
     const { nodes, distances } = config.topology
@@ -133,31 +134,13 @@ describe.each([
     for (const p of config.processors)
       expect(cpu).toMatch(new RegExp(`^ +${p.index} {2}APIC id +${p.apicId} {2}node ${p.node} {2}online${p.index === 0 ? ', this one' : ''}$`, 'm'))
 
-    // facts/numa-and-costs: a chase shows one memory access per step, by distance
     const here = config.processors[0]!.node
-    const measured = nodes.map((_, node) => {
-      const text = terminal.command(`chase ${node}`)
-      const m = /^node (\d+): (\d+) KiB, 200000 steps, (\d+) cycles = (\d+\.\d) ns a step\n$/.exec(text.slice(text.indexOf('\n') + 1))
-      expect(m, text).not.toBeNull()
-      expect(m!.slice(1, 3)).toEqual([String(node), '32768'])
-      const cycles = Number(m![3])
+    nodes.forEach((_, node) => {
+      const touched = /^node \d+: 500 pages written, (\d+) cycles per page$/m.exec(terminal.command(`touch ${node} 500`))
       const idle = latency(config.topology, here, node)
-      expect(cycles).toBeGreaterThan(idle)
-      expect(cycles).toBeLessThanOrEqual(idle + STEP_OVERHEAD)
-      expect(Math.abs(Number(m![4]) - (cycles * 1e9) / config.topology.frequency)).toBeLessThan(0.6)
-
-      const touch = /^node \d+: 500 pages written, (\d+) cycles per page$/m.exec(terminal.command(`touch ${node} 500`))
-      expect(Number(touch![1])).toBeLessThanOrEqual(idle + STEP_OVERHEAD)
-      return cycles
+      expect(Number(touched![1])).toBeGreaterThanOrEqual(idle)
+      expect(Number(touched![1])).toBeLessThanOrEqual(idle + STEP_OVERHEAD)
     })
-    const hops = nodes.map((_, node) => distances[here]![node]!)
-    for (const [a, d] of hops.entries()) for (const [b, e] of hops.entries()) if (d < e) expect(measured[a]).toBeLessThan(measured[b]!)
-    const tiers = [...new Set(hops)].sort((a, b) => a - b).map((d) => measured[hops.indexOf(d)]! / measured[here]!)
-    if (tiers.length > 1) {
-      expect(tiers[1]).toBeGreaterThanOrEqual(1.4)
-      expect(tiers[1]).toBeLessThanOrEqual(1.5)
-    }
-    if (tiers.length > 2) expect(tiers[2]).toBeCloseTo(1.9, 1)
 
     // a page that was touched holds its own address; the ranges' ends are there, and what is behind them is not
     const top = config.ranges.at(-1)!
@@ -177,6 +160,44 @@ describe.each([
       expect(free).toBe(total! - taken!)
     })
     expect(terminal.unimplemented).toEqual([])
+  })
+})
+
+// One memory access a step, by distance: local below one hop below two, remote over local 1.4 to 1.5, two hops about 1.9 (board/costs.ts).
+describe.each([
+  ['uma-1n', 64],
+  ['intel-2n', 256],
+  ['intel-4n', 256],
+  ['opteron-4n', 256],
+  ['opteron-8n', 3584],
+  ['lopsided-3n', 256],
+] as const)('chase on %s', (name, megabytes) => {
+  it('shows the distance of every node', async () => {
+    const terminal = await Terminal.boot(name, 1, megabytes)
+    const { topology, processors } = terminal.config
+    const here = processors[0]!.node
+    const measured = topology.nodes.map((_, node) => {
+      const text = terminal.command(`chase ${node}`)
+      const m = /\nnode (\d+): (\d+) KiB, 200000 steps, (\d+) cycles = (\d+\.\d) ns a step\n$/.exec(text)
+      expect(m?.slice(1, 3), text).toEqual([String(node), '32768'])
+      const cycles = Number(m![3])
+      const idle = latency(topology, here, node)
+      expect(cycles).toBeGreaterThan(idle)
+      expect(cycles).toBeLessThanOrEqual(idle + STEP_OVERHEAD)
+      // whole cycles are cut off, tenths of a nanosecond too
+      const ns = Number(m![4]) * topology.frequency
+      expect(ns).toBeGreaterThan((cycles - 0.3) * 1e9)
+      expect(ns).toBeLessThan((cycles + 1) * 1e9)
+      return cycles
+    })
+    const distances = topology.distances[here]!
+    const tiers = [...new Set(distances)].sort((a, b) => a - b)
+    const ratios = distances.map((d, node) => [tiers.indexOf(d), measured[node]! / measured[here]!] as const)
+    for (const [hops, ratio] of ratios) {
+      const [least, most] = [[1, 1], [1.4, 1.5], [1.85, 1.95]][hops]!
+      expect(ratio).toBeGreaterThanOrEqual(least!)
+      expect(ratio).toBeLessThanOrEqual(most!)
+    }
   })
 })
 

@@ -9,7 +9,7 @@ import { Machine } from '../../src-core/board/machine.ts'
 import { PRESETS } from '../../src-core/board/presets.ts'
 import { features } from '../../src-core/cpu/cpuid.ts'
 import { engine } from '../../src-core/cpu/engine.ts'
-import { fields, FIELDS_SIZE, offsets, type FieldName } from '../../src-core/cpu/state.ts'
+import { fields, FIELDS_SIZE, offsets, type FieldName } from '../../src-core/isa/state.ts'
 import type { Form } from '../../src-core/isa/forms.ts'
 import { encode } from './encoder.ts'
 

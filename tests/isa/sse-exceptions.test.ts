@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { sseImplementations as calls } from '../../src-core/cpu/sse/calls.ts'
 import { updateSseNative } from '../../src-core/cpu/sse/mxcsr.ts'
-import { processorState } from '../../src-core/cpu/state.ts'
+import { processorState } from '../../src-core/isa/state.ts'
 
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
 const state = processorState(memory, 0)

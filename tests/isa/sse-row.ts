@@ -3,7 +3,7 @@
 
 import { sseImplementations } from '../../src-core/cpu/sse/calls.ts'
 import { updateSseNative } from '../../src-core/cpu/sse/mxcsr.ts'
-import { FIELDS_SIZE, offsets, processorState, type ProcessorState } from '../../src-core/cpu/state.ts'
+import { FIELDS_SIZE, offsets, processorState, type ProcessorState } from '../../src-core/isa/state.ts'
 import {
   calls,
   SCRATCH_SLOT,

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { updateSseNative } from '../../src-core/cpu/sse/mxcsr.ts'
-import { offsets } from '../../src-core/cpu/state.ts'
+import { offsets } from '../../src-core/isa/state.ts'
 import { cases, forms, hash, RECORDED, rows, type SseForm } from './sse-cases.ts'
 import { MEMORY, RowMachine } from './sse-row.ts'
 

@@ -1,7 +1,7 @@
 // A memory unit on a bench: DRAM in two nodes with a hole, one processor block, and page tables written entry by entry.
 
 import { Fault, again } from '../../src-core/cpu/fault.ts'
-import { FIELDS_SIZE, offsets, processorState, type ProcessorState } from '../../src-core/cpu/state.ts'
+import { FIELDS_SIZE, offsets, processorState, type ProcessorState } from '../../src-core/isa/state.ts'
 import { PhysicalMemory } from '../../src-core/memory/physical.ts'
 import { Bus } from '../../src-core/memory/bus.ts'
 import { LinearAccess } from '../../src-core/paging/access.ts'

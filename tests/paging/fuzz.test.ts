@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest'
 import { Again, Fault } from '../../src-core/cpu/fault.ts'
-import { offsets } from '../../src-core/cpu/state.ts'
+import { offsets } from '../../src-core/isa/state.ts'
 import { MB, bench, put64 } from './bench.ts'
 
 it.each([1, 2, 3, 4, 5, 6, 7, 8])('seed %i', (seed) => {

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { Fault, again } from '../../src-core/cpu/fault.ts'
-import { offsets } from '../../src-core/cpu/state.ts'
+import { offsets } from '../../src-core/isa/state.ts'
 import { Slow } from '../../src-core/paging/mmu.ts'
 import { TLB_TABLE } from '../../src-core/paging/tlb.ts'
 import { A, CHIP, D, G, NODE1, P, PD, PDPT, PS, PT, U, W, bench, get64, load, long, put64, store, touch, type Bench } from './bench.ts'

@@ -8,14 +8,15 @@
 //       default              call_indirect record.handler
 //   $exit: store the budget, answer the record
 
-import { offsets } from '../state.ts'
+import { offsets } from '../../isa/state.ts'
 import { Exit, Pseudo, Record } from '../record.ts'
 import type { Assists } from '../../isa/assists.ts'
 import type { Form } from '../../isa/forms.ts'
 import { Bytes } from '../../wasm/bytes.ts'
 import { assembleModule, Type, typeIndex, type Func, type Import, type ModuleParts } from '../../wasm/module.ts'
 import { Op } from '../../wasm/opcodes.ts'
-import { HandlerEmit, type Functions } from './handler.ts'
+import { HandlerEmit } from './handler.ts'
+import type { Functions } from './record-operands.ts'
 import { addressFunction, divide128Function, jumpFunction, stackAddressFunction } from './intrinsics.ts'
 
 const { i32 } = Type

@@ -1,12 +1,12 @@
 // The functions every handler may call: segmentation of non-flat references, stack addresses, jumps, 128-bit division.
 
-import { offsets } from '../state.ts'
+import { offsets } from '../../isa/state.ts'
 import { AddressKind, Exit, Record, SegmentBits } from '../record.ts'
 import { Arena } from '../../isa/arena.ts'
 import { Reference } from '../../isa/emit.ts'
 import { Type, type Func, type TypeCode } from '../../wasm/module.ts'
 import { Op } from '../../wasm/opcodes.ts'
-import { ES_REFERENCE } from './handler.ts'
+import { ES_REFERENCE } from './record-operands.ts'
 
 /** A linear address that no translation holds: the slow path answers #GP(0) or #SS(0). */
 const NOT_CANONICAL = [0, 0x80000000 | 0] as const

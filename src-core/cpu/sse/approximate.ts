@@ -1,7 +1,7 @@
 // RCPxx and RSQRTxx (SDM vol. 2B): relative error within 1.5 · 2^-12. Intel does not publish its table; ours is the exact value
 // rounded to 12 fraction bits. MXCSR plays no part: denormals count as zeros, tiny results become zeros, no exception.
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { slotsOf, type Slots } from './mxcsr.ts'
 
 const float = new Float32Array(1)

@@ -1,7 +1,7 @@
 // ADD SUB MUL DIV SQRT MIN MAX and ADDSUB on lanes (SDM vol. 1, 11.5; responses to NaNs: appendix E, tables E-1 … E-10).
 // First every lane's pre-computation exceptions (IE, DE, ZE), then, unless one is unmasked, the results and OE, UE, PE.
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { begin, complete, DE, DOWN, environment, IE, unmasked, ZE, type Slots } from './mxcsr.ts'
 import { denormal, load, nan, signalling, writeIndefinite, writeNumber, writeQuiet, writeSame } from './operand.ts'
 import { exponent, productError, round, significand, sumError } from './round.ts'

@@ -1,7 +1,7 @@
 // The functions behind `sseCalls` (isa/sse-calls.ts): operands in the processor's call slots, 0 or a vector returned.
 
 import type { sseCalls } from '../../isa/sse-calls.ts'
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { approximate } from './approximate.ts'
 import { ADD, alternate, arithmetic, DIV, MAX, MIN, MUL, SQRT, SUB } from './arithmetic.ts'
 import { compare, order } from './compare.ts'

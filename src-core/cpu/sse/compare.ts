@@ -1,6 +1,6 @@
 // CMPxx, COMIxx, UCOMIxx (SDM vol. 2A, table 3-1; exceptions: vol. 1, appendix E, tables E-11, E-12).
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { begin, complete, DE, environment, IE, result } from './mxcsr.ts'
 import { denormal, load, nan, signalling } from './operand.ts'
 

@@ -1,6 +1,6 @@
 // CVTxx and ROUNDxx (SDM vol. 1, 4.8.4.1, 11.4.1.6; integer indefinite: table 4-1; vol. 2B, ROUNDPS table 4-18).
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { begin, complete, DE, DOWN, environment, IE, NEAREST, PE, result, unmasked, UP, ZERO } from './mxcsr.ts'
 import { denormal, load, nan, signalling, writeNumber, writeQuiet } from './operand.ts'
 import { round, sumError } from './round.ts'

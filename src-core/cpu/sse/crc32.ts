@@ -1,6 +1,6 @@
 // CRC32 (SDM vol. 2A): polynomial 11EDC6F41H, bits reflected, no inversion. Eight tables take eight bytes at a time.
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { slotsOf } from './mxcsr.ts'
 
 const REFLECTED = 0x82f63b78

@@ -2,7 +2,7 @@
 //
 //   15 FTZ │ 14:13 RC │ 12:7 masks PM UM OM ZM DM IM │ 6 DAZ │ 5:0 flags PE UE OE ZE DE IE
 
-import { offsets, type ProcessorState } from '../state.ts'
+import { offsets, type ProcessorState } from '../../isa/state.ts'
 
 export const IE = 1
 export const DE = 2

@@ -2,7 +2,7 @@
 //
 //   imm8  6 output: mask bytes / last index │ 5:4 polarity │ 3:2 aggregation │ 1:0 u8 u16 s8 s16
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { slotsOf, type Slots } from './mxcsr.ts'
 
 /** Bits of the answer in slot 1, and the index above them. */

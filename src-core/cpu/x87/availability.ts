@@ -5,7 +5,7 @@
 import type { Family } from '../../isa/context.ts'
 import { Cr0, Cr4 } from '../../arch/registers.ts'
 import { Vector } from '../../arch/exceptions.ts'
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 
 /** Bits of the `unavailable` field. */
 export const Unavailable = { x87: 1, x87NoWait: 2, mmx: 4, sse: 8 } as const satisfies Record<Family, number>

@@ -2,7 +2,7 @@
 // SDM 1 8.3 (instructions), 8.5 (exceptions), 8.1.3.3 (condition codes). The result is 0 or the vector to raise.
 
 import type { x87Calls } from '../../isa/x87-calls.ts'
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { updateAvailability, waitVector } from './availability.ts'
 import { fromDouble, fromInt32, fromSingle } from './convert.ts'
 import { Order, add, compare, div, divr, mul, ordering, sqrt, sub, subr, type Operation } from './arithmetic.ts'

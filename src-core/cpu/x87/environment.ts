@@ -4,7 +4,7 @@
 //   16-bit            the same seven as words; real: FIP<19:16> and FOP share one. FCS and FDS are stored as zero.
 
 import { Cr0, Rflags } from '../../arch/registers.ts'
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { initialize, loadControl } from './calls.ts'
 import { updateAvailability } from './availability.ts'
 import type { AssistContext } from './state-image.ts'

@@ -4,7 +4,7 @@
 
 import { Vector } from '../../arch/exceptions.ts'
 import { Cr0, Cr4 } from '../../arch/registers.ts'
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { initialize, loadControl } from './calls.ts'
 
 /** What an assist of this family sees of the instruction and the memory. */

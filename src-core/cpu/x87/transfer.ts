@@ -1,6 +1,6 @@
 // Loads, stores, constants and the stack's own instructions (SDM 1 8.3.2 to 8.3.4, 8.5.1.1; SDM 2A FLD … FBSTP, FXCH, FCMOVcc).
 
-import type { ProcessorState } from '../state.ts'
+import type { ProcessorState } from '../../isa/state.ts'
 import { C1, IE, OE, PE, UE, Z, give, indefinite, isUnsupported } from './float80.ts'
 import { fromDecimal, fromDouble, fromInt32, fromInt64, fromSingle, quietLoaded, stored, toDecimal, toDouble, toInt, toSingle } from './convert.ts'
 import { FCW, FPR, FSW, FTW, SF, SLOT0, SLOT1, bind, occupied, physical, pop, push, put, signal, take, underflow } from './unit.ts'

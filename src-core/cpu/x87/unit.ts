@@ -1,7 +1,7 @@
 // The x87 register stack, status and tag words of one processor block (SDM 1 8.1), as 32-bit words for the soft-float.
 // Registers are physical and do not rotate; FTW has one bit each, 1 = not empty. A call binds the block, then works on words.
 
-import { FIELDS_SIZE, offsets, type ProcessorState } from '../state.ts'
+import { FIELDS_SIZE, offsets, type ProcessorState } from '../../isa/state.ts'
 import { SCRATCH_SLOT } from '../../isa/calls.ts'
 import { Unavailable } from './availability.ts'
 import type { Operation } from './arithmetic.ts'
