@@ -19,6 +19,7 @@ export const Vector = {
   AC: 17,
   MC: 18,
   XM: 19,
+  VE: 20,
 } as const
 
 /** Does the exception push an error code? */

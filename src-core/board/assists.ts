@@ -23,6 +23,7 @@ import { systemCallAssists } from '../cpu/system-call.ts'
 import { tableRegisterAssists } from '../cpu/table-register.ts'
 import { timeStampAssists } from '../cpu/time-stamp.ts'
 import { x87Assists } from '../cpu/x87/assists.ts'
+import { vmxAssists } from '../vmx/instructions.ts'
 
 export const assists: AssistTable = {
   ...cacheAssists,
@@ -47,4 +48,5 @@ export const assists: AssistTable = {
   ...tableRegisterAssists,
   ...timeStampAssists,
   ...x87Assists,
+  ...vmxAssists,
 }

@@ -33,6 +33,8 @@ export const COSTS = {
   loadAt100Percent: cost(1.59, 'ratio', 'D', MLC_4110),
   hotNode: cost(1200, 'cycles', '2', 'Carrefour, ASPLOS 2013: 300 grows to 1200'),
   vmcall: cost(1190, 'cycles', 'S', KUT),
+  vmEntry: cost(490, 'cycles', 'assumption', 'of a VMCALL round trip the smaller part'),
+  vmExit: cost(700, 'cycles', 'D', 'a VMCALL round trip less the VM entry'),
   cpuidExit: cost(1300, 'cycles', 'S', KUT),
   portReadExit: cost(2400, 'cycles', 'S', `${KUT}, handled in the kernel`),
   portWriteExit: cost(1400, 'cycles', 'S', `${KUT}, handled in the kernel`),
@@ -56,6 +58,7 @@ export const COSTS = {
   pause: cost(140, 'cycles', 'M', 'Skylake server parts; earlier ones about 10'),
   rdtsc: cost(25, 'cycles', 'M', 'Agner Fog, instruction tables: 20–35 on server parts'),
   cpuid: cost(100, 'cycles', 'M', 'Agner Fog, instruction tables: 100–250'),
+  msrAccess: cost(100, 'cycles', 'M', 'Agner Fog, instruction tables: RDMSR and WRMSR about 100 and more'),
   portAccess: cost(2000, 'cycles', 'assumption', 'an ISA port, about 0.9 µs'),
   deviceAccess: cost(1000, 'cycles', 'assumption', 'an uncached access over the bus, about 450 ns'),
 } as const satisfies Record<string, Cost>

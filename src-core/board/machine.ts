@@ -30,7 +30,9 @@ import { enter } from './entry.ts'
 import { firmware } from './firmware.ts'
 import { LAPIC, MIB } from './layout.ts'
 import { machineState, STATE_VERSION } from './machine-state.ts'
+import { enterVirtualWireMode } from './virtual-wire.ts'
 import { VirtualClock } from './virtual-clock.ts'
+import { Vmx } from '../vmx/vmx.ts'
 
 /** Frequency of the LAPIC timer's input, which CPUID 15H reports. */
 export const CRYSTAL = 25_000_000
@@ -59,6 +61,8 @@ export interface MachineOptions {
   readonly debug?: (byte: number) => void
   /** Charge memory by distance (default true). */
   readonly costs?: boolean
+  /** Processors with VT-x (default false). */
+  readonly vmx?: boolean
   /** Told once for each thing the guest used that the processor does not have. */
   readonly unimplemented?: (what: string) => void
 }
@@ -103,7 +107,7 @@ export class Machine {
     this.physical = new PhysicalMemory(this.memory, dramBase, config.ranges)
     this.clock = new VirtualClock(config.topology.frequency)
 
-    const built = engine(features())
+    const built = engine(features(options.vmx))
     const codePages = new CodePages(this.memory.buffer.byteLength)
     const isAssist = (form: { id: number }): boolean => built.interpreter.assists[form.id] !== undefined
     this.code = new CodeCache(this.memory, { start: arena, end: dramBase }, built.decoder, built.interpreter, isAssist, codePages)
@@ -140,6 +144,12 @@ export class Machine {
         core.attention = true
         this.wakeTimes[p.index] = this.clock.now()
       }
+      const alarm = this.clock.timer(`processor${p.index}`, () => {
+        const core = cores[p.index]!
+        core.time = Math.max(core.time, this.clock.time)
+        core.attention = true
+        this.wakeTimes[p.index] = core.time
+      })
       let unmap: (() => void) | undefined
       const place = (): void => {
         unmap?.()
@@ -209,7 +219,19 @@ export class Machine {
             threadBits: 0,
             frequency: config.topology.frequency,
             crystal: CRYSTAL,
-            costs: { pause: COSTS.pause.value, rdtsc: COSTS.rdtsc.value, cpuid: COSTS.cpuid.value, port: COSTS.portAccess.value },
+            costs: {
+              pause: COSTS.pause.value,
+              rdtsc: COSTS.rdtsc.value,
+              cpuid: COSTS.cpuid.value,
+              port: COSTS.portAccess.value,
+              msr: COSTS.msrAccess.value,
+              vmEntry: COSTS.vmEntry.value,
+              vmExit: COSTS.vmExit.value,
+            },
+            alarm: (time) => {
+              if (time === undefined) alarm.cancel()
+              else alarm.arm(time)
+            },
             tripleFault: (processor: Processor) => this.halt({ kind: 'tripleFault', processor: processor.index }),
             unimplemented: (what: string) => {
               const seen = this.unimplemented.get(what) ?? 0
@@ -233,6 +255,7 @@ export class Machine {
         }),
       )
     }
+    if (options.vmx) for (const core of cores) new Vmx(core)
     this.cores = cores
     this.lapics = lapics
     this.powerOn()
@@ -245,6 +268,7 @@ export class Machine {
     this.code.flush()
     for (const core of this.cores) {
       core.reset(core.index === 0)
+      core.rest()
       core.time = this.clock.time
       this.parked[core.index] = core.index !== 0
       this.wakeTimes[core.index] = 0
@@ -262,6 +286,7 @@ export class Machine {
       this.physical.load(s.address, s.data)
       if (s.length > s.data.length) this.physical.load(s.address + s.data.length, new Uint8Array(s.length - s.data.length))
     }
+    enterVirtualWireMode(this.physical, this.io, this.lapics[0]!.registers)
     this.code.flush()
     enter(this.cores[0]!, entry)
   }
@@ -371,7 +396,10 @@ export class Machine {
     for (const d of this.devices) d.restore(s.chips[d.id] as unknown as SavedState)
     this.chips.restored()
     for (const place of this.placeLapic) place()
-    this.cores.forEach((core, n) => restoreCore(core, s.processors[n] as unknown as SavedState))
+    this.cores.forEach((core, n) => {
+      restoreCore(core, s.processors[n] as unknown as SavedState)
+      core.rest()
+    })
     s.wakeTimes.forEach((t, n) => (this.wakeTimes[n] = t))
     s.parked.forEach((p, n) => (this.parked[n] = p))
     this.slice = s.slice ? { core: this.cores[s.slice.processor]!, end: s.slice.end } : undefined

@@ -4,7 +4,7 @@
 import { Cr4 } from '../arch/registers.ts'
 import type { Assists } from '../isa/assists.ts'
 import type { Instruction } from './instruction.ts'
-import { generalProtection, intercept, isCanonical, privileged } from './privilege.ts'
+import { generalProtection, intercept, isCanonical, privileged, undefinedOpcode } from './privilege.ts'
 import type { Processor } from './processor.ts'
 
 type Assist = (cpu: Processor, insn: Instruction) => void
@@ -29,6 +29,7 @@ const invlpg: Assist = (cpu, insn) => {
 
 // Descriptor: PCID in bits 11:0, 63:12 zero, linear address in 127:64. Types: 0 address, 1 context, 2 all, 3 all but global.
 const invpcid: Assist = (cpu, insn) => {
+  if (cpu.intercepts?.guest?.lacks('invpcid')) throw undefinedOpcode()
   privileged(cpu)
   intercept(cpu, 'invpcid')
   const type = insn.operand(0)

@@ -41,11 +41,12 @@ export class CodeCache {
   private readonly pages = new Map<number, CodePage>()
   private freeTables: number[] = []
   private top: number
-  /** Decoded operands of records whose form is an assist. */
-  private readonly assists = new Map<number, Decoded>()
+  /** Decoded operands of records whose form is an assist; such a record's link is the index here. */
+  private assists: Decoded[] = []
+  private readonly ownAssists = new Map<number, number>()
   readonly counters: CodeCounters = { decoded: 0, dropped: 0, flushes: 0 }
-  /** Host addresses of the code TLBs that must forget tables: CODE_TLB_BYTES each. */
-  readonly tlbs: number[] = []
+  /** The processors' code TLBs, which must not outlive a table. */
+  private readonly listeners: (() => void)[] = []
 
   constructor(
     memory: WebAssembly.Memory,
@@ -136,7 +137,7 @@ export class CodeCache {
 
   /** Writes one instruction and a `leave` behind it at `record`, outside any page: it crosses two. */
   writeCrossing(record: number, bytes: Uint8Array, offset: number, mode: CodeSize): void {
-    this.assists.delete(record)
+    this.lastCrossingAssists = false
     const d = this.decoder.decode(bytes, 0, bytes.length, mode)
     if ('kind' in d) return this.pseudo(record, d.kind === 'ud' ? Pseudo.undefined : Pseudo.tooLong, offset, 0)
     this.write(record, d, offset, mode)
@@ -191,16 +192,28 @@ export class CodeCache {
     if (form.row.attributes.pointers) low = ((d.opcode & 7) << 8) | d.modrm // FOP
     v.setInt32(record + Record.immediate, low, true)
     v.setInt32(record + Record.immediate + 4, high, true)
-    if (this.isAssist(form)) this.assists.set(record, { ...d })
+    if (this.isAssist(form)) {
+      const index = this.assistIndex(record)
+      v.setUint32(record + Record.link, index, true)
+      this.assists[index] = { ...d }
+      if (record < this.arena.start) this.lastCrossingAssists = true
+    }
   }
 
-  isAssistAt(record: number): boolean {
-    return this.assists.has(record)
+  /** Was the last instruction that `writeCrossing` wrote an assist? */
+  lastCrossingAssists = false
+
+  /** Records in the arena get an index each; a processor's own record, written again and again, keeps one. */
+  private assistIndex(record: number): number {
+    if (record >= this.arena.start) return this.assists.length
+    let index = this.ownAssists.get(record)
+    if (index === undefined) this.ownAssists.set(record, (index = this.assists.length))
+    return index
   }
 
   /** Operands of the assist at a record. */
   decodedAt(record: number): Decoded {
-    return this.assists.get(record)!
+    return this.assists[this.words[(record + Record.link) >>> 2]!]!
   }
 
   /** Links a direct jump at `from` to its target, in the same page. */
@@ -243,7 +256,8 @@ export class CodeCache {
   flush(): void {
     for (const page of this.pages.values()) this.codePages.release(page.hostPage)
     this.pages.clear()
-    this.assists.clear()
+    this.assists = []
+    this.ownAssists.clear()
     this.freeTables = []
     this.top = this.arena.start
     this.counters.flushes++
@@ -251,7 +265,12 @@ export class CodeCache {
   }
 
   private forgetTables(): void {
-    for (const tlb of this.tlbs) clearCodeTlb(this.words, tlb)
+    for (const forget of this.listeners) forget()
+  }
+
+  /** `forget` is called whenever a table of records goes away. */
+  onForget(forget: () => void): void {
+    this.listeners.push(forget)
   }
 
   get bytesUsed(): number {
@@ -260,10 +279,6 @@ export class CodeCache {
 }
 
 export const CODE_TLB_BYTES = CodeTlb.entries * CodeTlb.entrySize
-
-export function clearCodeTlb(words: Int32Array, tlb: number): void {
-  words.fill(-1, tlb >>> 2, (tlb + CODE_TLB_BYTES) >>> 2)
-}
 
 /** Nothing behind the instruction is reached by falling through. */
 const ends = (form: Form): boolean => /^(JMP|RET|RETF|IRET|IRETQ|UD[012]|SYSRET|SYSEXIT|HLT)/.test(form.row.mnemonic)

@@ -3,7 +3,6 @@
 import { CR3_NO_FLUSH, CR3_PCID } from '../arch/pte.ts'
 import { CS, Cr0, Cr4, Efer, MAXPHYADDR, Rights, TR } from '../arch/registers.ts'
 import type { Assists } from '../isa/assists.ts'
-import { features } from './cpuid.ts'
 import type { Instruction } from './instruction.ts'
 import { generalProtection, intercept, privileged, readEcx, readEdxEax, undefinedOpcode, writeEdxEax } from './privilege.ts'
 import type { Processor } from './processor.ts'
@@ -11,7 +10,8 @@ import type { Processor } from './processor.ts'
 type Assist = (cpu: Processor, insn: Instruction) => void
 
 const CR0_WRITABLE = Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG
-const CR4_WRITABLE =
+/** Bits of CR4 that can be 1; VMXE too where the processor has VT-x. */
+export const CR4_SUPPORTED =
   Cr4.VME | Cr4.PVI | Cr4.TSD | Cr4.DE | Cr4.PSE | Cr4.PAE | Cr4.MCE | Cr4.PGE | Cr4.PCE | Cr4.OSFXSR | Cr4.OSXMMEXCPT |
   Cr4.UMIP | Cr4.FSGSBASE | Cr4.PCIDE | Cr4.OSXSAVE | Cr4.SMEP | Cr4.SMAP
 /** A change of these drops all translations, global ones too (SDM 3A 4.10.4.1); CR0.WP and CR4.SMAP because cached rights hold them. */
@@ -24,10 +24,17 @@ const CR4_PDPTE = Cr4.PAE | Cr4.PGE | Cr4.PSE | Cr4.SMEP
 const exists = (cpu: Processor, register: number): boolean =>
   register === 0 || register === 2 || register === 3 || register === 4 || (register === 8 && cpu.mode64)
 
+/** CR0 and CR4 as read, and what a write changes: a monitor may own some of their bits (SDM 3C 25.3, MOV CR). */
+const readControl = (cpu: Processor, register: 0 | 4): bigint => {
+  const value = register === 0 ? cpu.state.cr0 : cpu.state.cr4
+  return cpu.intercepts?.guest?.readControl(register, value) ?? value
+}
+const guestControl = (cpu: Processor, register: 0 | 4, value: bigint): bigint => cpu.intercepts?.guest?.writeControl(register, value) ?? value
+
 /** The value of a control register that exists. */
 export function controlRegister(cpu: Processor, register: number): bigint {
   const s = cpu.state
-  return register === 0 ? s.cr0 : register === 2 ? s.cr2 : register === 3 ? s.cr3 : register === 4 ? s.cr4 : BigInt(cpu.apic.readTaskPriority())
+  return register === 0 ? readControl(cpu, 0) : register === 2 ? s.cr2 : register === 3 ? s.cr3 : register === 4 ? readControl(cpu, 4) : BigInt(cpu.intercepts?.guest?.readTaskPriority() ?? cpu.apic.readTaskPriority())
 }
 
 const readCr: Assist = (cpu, insn) => {
@@ -42,13 +49,13 @@ const writeCr: Assist = (cpu, insn) => {
   privileged(cpu)
   const value = insn.operand(1)
   intercept(cpu, 'writeCr', insn.reg, insn.rm, value)
-  if (insn.reg === 0) writeCr0(cpu, value)
+  if (insn.reg === 0) writeCr0(cpu, guestControl(cpu, 0, value))
   else if (insn.reg === 2) cpu.state.cr2 = value
   else if (insn.reg === 3) writeCr3(cpu, value)
-  else if (insn.reg === 4) writeCr4(cpu, value)
+  else if (insn.reg === 4) writeCr4(cpu, guestControl(cpu, 4, value))
   else {
     if (value >> 4n !== 0n) throw generalProtection()
-    cpu.apic.writeTaskPriority(Number(value))
+    if (!cpu.intercepts?.guest?.writeTaskPriority(Number(value))) cpu.apic.writeTaskPriority(Number(value))
   }
 }
 
@@ -59,6 +66,7 @@ export function writeCr0(cpu: Processor, value: bigint): void {
   const next = (value & CR0_WRITABLE) | Cr0.ET
   if (next & Cr0.PG && !(next & Cr0.PE)) throw generalProtection()
   if (next & Cr0.NW && !(next & Cr0.CD)) throw generalProtection()
+  if (cpu.vmx && !cpu.vmx.cr0Allowed(next)) throw generalProtection()
   const changed = next ^ s.cr0
   let efer = s.efer
   if (changed & Cr0.PG) {
@@ -103,8 +111,9 @@ export function writeCr3(cpu: Processor, value: bigint): void {
 /** MOV to CR4, after the privilege check. Throws Fault before any change. */
 export function writeCr4(cpu: Processor, value: bigint): void {
   const s = cpu.state
-  const writable = CR4_WRITABLE | (features().has('VMX') ? Cr4.VMXE : 0n)
+  const writable = CR4_SUPPORTED | (cpu.vmx ? Cr4.VMXE : 0n)
   if (value & ~writable) throw generalProtection()
+  if (cpu.vmx && !cpu.vmx.cr4Allowed(value)) throw generalProtection()
   const changed = value ^ s.cr4
   const long = (s.efer & Efer.LMA) !== 0n
   if (long && !(value & Cr4.PAE)) throw generalProtection()
@@ -118,8 +127,9 @@ export function writeCr4(cpu: Processor, value: bigint): void {
 const clts: Assist = (cpu) => {
   privileged(cpu)
   intercept(cpu, 'clts')
-  if (!(cpu.state.cr0 & Cr0.TS)) return
-  cpu.state.cr0 &= ~Cr0.TS
+  const next = guestControl(cpu, 0, cpu.state.cr0 & ~Cr0.TS)
+  if (next === cpu.state.cr0) return
+  cpu.state.cr0 = next
   cpu.modeChanged()
 }
 
@@ -128,12 +138,12 @@ const lmsw: Assist = (cpu, insn) => {
   privileged(cpu)
   const source = insn.operand(0)
   intercept(cpu, 'lmsw', Number(source), insn.memory, insn.memory ? insn.linear(2, false) : 0n)
-  writeCr0(cpu, (cpu.state.cr0 & ~0xen) | (source & 0xfn))
+  writeCr0(cpu, guestControl(cpu, 0, (cpu.state.cr0 & ~0xen) | (source & 0xfn)))
 }
 
 const smsw: Assist = (cpu, insn) => {
   if (cpu.state.cpl !== 0 && cpu.state.cr4 & Cr4.UMIP) throw generalProtection()
-  insn.setOperand(0, cpu.state.cr0)
+  insn.setOperand(0, readControl(cpu, 0))
 }
 
 const xgetbv: Assist = (cpu) => {

@@ -39,6 +39,7 @@ export function saveCore(core: Core): SavedState {
     fields: {
       registers,
       models: modelRegisters(core).save() as unknown as Json,
+      vmx: core.vmx ? (core.vmx.save() as unknown as Json) : null,
       time: core.time,
       instructions: core.instructions,
       faults: core.faults,
@@ -66,7 +67,9 @@ export function restoreCore(core: Core, saved: SavedState): void {
   const [time, instructions, faults, interrupts] = [count('time'), count('instructions'), count('faults'), count('interrupts')]
   const translations = fromBase64(part, f['translations'])
   const signals = f['signals'] as { nmi?: Json; init?: Json; sipi?: Json; smi?: Json } | undefined
+  if ((core.vmx !== undefined) !== (typeof f['vmx'] === 'object' && f['vmx'] !== null)) throw new StateError(part, 'VT-x is in one of the two only')
   modelRegisters(core).restore(f['models'] as unknown as SavedState)
+  core.vmx?.restore(f['vmx'] as unknown as SavedState)
 
   const s = core.state as unknown as Record<string, unknown>
   kept.forEach((name, n) => {

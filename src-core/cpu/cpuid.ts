@@ -19,8 +19,10 @@ const offered: ReadonlySet<Feature> = new Set<Feature>([
   'SEP', 'RDTSCP', 'FSGSBASE', 'SMAP', 'INVPCID', 'LAHF', 'CLFSH', 'LZCNT', 'MOVBE', 'PREFETCHW', 'CLFLUSHOPT', 'RDPID',
 ])
 
-/** The features offered: what the decoder decodes and CPUID announces. */
-export const features = (): ReadonlySet<Feature> => offered
+const withVmx: ReadonlySet<Feature> = new Set<Feature>([...offered, 'VMX'])
+
+/** The features offered: what the decoder decodes and CPUID announces. `vmx`: by processors with VT-x. */
+export const features = (vmx = false): ReadonlySet<Feature> => (vmx ? withVmx : offered)
 
 const MAX_BASIC = 0x16
 const MAX_EXTENDED = 0x80000008
@@ -56,7 +58,7 @@ function basicLeaf(cpu: Processor, leaf: number, subleaf: number, maxBasic: numb
     case 1: {
       const apicOn = ((cpu.apic.readMsr(0x1b) ?? 0n) & 0x800n) !== 0n
       const addressable = 1 << (coreBits + threadBits)
-      const ecx = announced.get('1.ecx')! | (cpu.state.cr4 & Cr4.OSXSAVE ? 1 << 27 : 0)
+      const ecx = announced.get('1.ecx')! | (cpu.state.cr4 & Cr4.OSXSAVE ? 1 << 27 : 0) | (cpu.vmx ? 1 << featureBits.VMX[1] : 0)
       const edx = announced.get('1.edx')! | (apicOn ? 1 << 9 : 0) | (inPackage > 1 ? 1 << 28 : 0)
       return [SIGNATURE, (((cpu.apicId & 0xff) << 24) | (addressable << 16) | (8 << 8)) >>> 0, ecx >>> 0, edx >>> 0]
     }

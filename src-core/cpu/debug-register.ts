@@ -14,9 +14,10 @@ type Assist = (cpu: Processor, insn: Instruction) => void
 /** The register meant, after the checks common to both directions. */
 function access(cpu: Processor, insn: Instruction, point: 'readDr' | 'writeDr'): number {
   const s = cpu.state
-  if (insn.reg > 7 || ((insn.reg === 4 || insn.reg === 5) && s.cr4 & Cr4.DE)) throw undefinedOpcode()
+  if (insn.reg > 7) throw undefinedOpcode()
+  intercept(cpu, point, insn.reg, insn.rm) // ahead of the other faults (SDM 3C 25.1.3)
+  if ((insn.reg === 4 || insn.reg === 5) && s.cr4 & Cr4.DE) throw undefinedOpcode()
   privileged(cpu)
-  intercept(cpu, point, insn.reg, insn.rm)
   // General detect (17.2.4): a fault ahead of the access. Delivery of #DB clears GD.
   if (s.dr.get(7) & BigInt(Dr7.GD)) {
     throw new Fault(Vector.DB, undefined, undefined, Dr6.BD)

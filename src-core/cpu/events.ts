@@ -4,6 +4,7 @@
 
 import { Vector } from '../arch/exceptions.ts'
 import { Dr6, Dr7 } from '../arch/pte.ts'
+import { SecondStageStop } from '../paging/second-stage.ts'
 import type { Event, EventKind } from './event.ts'
 import { Fault } from './fault.ts'
 import type { Instruction } from './instruction.ts'
@@ -23,7 +24,7 @@ type Class = 'benign' | 'contributory' | 'pageFault' | 'doubleFault'
 function classOf(kind: EventKind, vector: number): Class {
   if (kind !== 'exception') return 'benign'
   if (vector === Vector.DF) return 'doubleFault'
-  if (vector === Vector.PF) return 'pageFault'
+  if (vector === Vector.PF || vector === Vector.VE) return 'pageFault'
   return vector === Vector.DE || (vector >= Vector.TS && vector <= Vector.GP) ? 'contributory' : 'benign'
 }
 
@@ -36,7 +37,7 @@ function enter(cpu: Processor, e: Event): void {
   s.interruptibility &= ~3
   s.activity = 0
   // A #DB handler may use the debug registers (SDM 3B 17.2.4, GD).
-  if (e.vector === Vector.DB && e.kind !== 'software') s.dr.set(7, s.dr.get(7) & ~BigInt(Dr7.GD))
+  if (e.vector === Vector.DB && e.kind !== 'software' && !e.injected) s.dr.set(7, s.dr.get(7) & ~BigInt(Dr7.GD))
 }
 
 /** Answers the fault that ended the attempt, if one did. */
@@ -46,9 +47,13 @@ function attempt(cpu: Processor, e: Event): Fault | undefined {
     return undefined
   } catch (reason) {
     if (reason instanceof Fault) return reason
-    throw reason
+    throw refused(cpu, reason)
   }
 }
+
+/** What ends a delivery that did not fault: with a second stage's refusal, the monitor runs (SDM 3C 27.2.4). */
+const refused = (cpu: Processor, reason: unknown): unknown =>
+  reason instanceof SecondStageStop && cpu.intercepts?.taken('secondStage', reason) ? intercepted : reason
 
 function taken(cpu: Processor, f: Fault | Event, kind: EventKind): boolean {
   return cpu.intercepts !== undefined && cpu.intercepts.taken('exception', f.vector, f.errorCode, f.address, kind, f.debug)
@@ -124,7 +129,7 @@ export function interrupt(cpu: Processor, vector: number, kind: 'software' | 'so
     enter(cpu, e)
   } catch (reason) {
     if (reason instanceof Fault && taken(cpu, reason, 'exception')) throw intercepted
-    throw reason
+    throw refused(cpu, reason)
   } finally {
     cpu.delivery = undefined
   }

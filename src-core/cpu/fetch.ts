@@ -4,7 +4,7 @@
 import { Vector } from '../arch/exceptions.ts'
 import { CS } from '../arch/registers.ts'
 import { offsets, type FieldName } from '../isa/state.ts'
-import { codeMode, type CodeCache } from './code.ts'
+import { codeMode, CODE_TLB_BYTES, type CodeCache } from './code.ts'
 import { Fault } from './fault.ts'
 import { CodeTlb } from './interpreter/intrinsics.ts'
 import { Record } from './record.ts'
@@ -21,17 +21,22 @@ export class CodeFetch {
   private readonly words: Int32Array
   private readonly at: { readonly [K in 'rip' | 'ripBase' | 'csBase' | 'codeTlb']: number }
   private readonly record0: number
+  /** Entries of the code TLBs that hold something, as indexes of words. */
+  private readonly filled: number[] = []
 
-  /** `block`: host address of the processor block. */
+  /** Host addresses of the processor block and of two code TLBs. */
   constructor(
     private readonly core: Core,
     private readonly code: CodeCache,
     block: number,
+    codeTlb: number,
   ) {
     this.words = new Int32Array(core.physical.memory.buffer)
     const index = (name: FieldName): number => (block + offsets[name]) >>> 2
     this.at = { rip: index('rip'), ripBase: index('ripBase'), csBase: index('csBase'), codeTlb: index('codeTlb') }
     this.record0 = block + offsets.insnRecord
+    this.words.fill(-1, codeTlb >>> 2, (codeTlb + 2 * CODE_TLB_BYTES) >>> 2)
+    code.onForget(() => this.forget())
   }
 
   /** Record at RIP; 0: `mmu.pending` says why not. Sets ripBase. */
@@ -67,11 +72,18 @@ export class CodeFetch {
     const record = this.code.record(page, offset)
     const current = this.code.page(host - offset, mode)
     if (limit - (rip - offset) >= 4095) {
+      if (w[entry] === -1 && w[entry + 1] === -1) this.filled.push(entry)
       w[entry] = low & ~0xfff
       w[entry + 1] = high
       w[entry + 2] = current.table
     }
     return record
+  }
+
+  /** Empties both code TLBs: after a change of translations, of CS, or of decoded code. */
+  forget(): void {
+    for (const entry of this.filled) this.words.fill(-1, entry, entry + CodeTlb.entrySize / 4)
+    this.filled.length = 0
   }
 
   /** After a jump that found no record: links it if it stayed in its page, so that the next time is direct. */
@@ -111,7 +123,7 @@ export class CodeFetch {
     if (record !== 0) {
       const length = this.core.physical.bytes[this.record0 + Record.length]!
       const inFirst = 4096 - ((w[this.at.rip]! + w[this.at.csBase]!) & 0xfff)
-      if (this.core.mode64 && length > inFirst && !this.code.isAssistAt(this.record0)) {
+      if (this.core.mode64 && length > inFirst && !this.code.lastCrossingAssists) {
         if (this.crossings.size >= CROSSINGS) this.crossings.clear()
         const rest = this.fetchedBytes.slice(inFirst, length)
         this.crossings.set(crossing, { rest, records: w.slice(from, from + (2 * Record.size) / 4) })

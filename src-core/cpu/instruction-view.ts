@@ -16,17 +16,19 @@ type Width = keyof typeof masks
 
 export class InstructionView implements Instruction {
   private d!: Decoded
-  rip = 0n
-  nextRip = 0n
 
   constructor(private readonly cpu: Processor) {}
 
-  /** Points the view at another instruction. */
-  at(d: Decoded, rip: bigint, nextRip: bigint): this {
+  /** Points the view at another instruction, the one at RIP. */
+  at(d: Decoded): this {
     this.d = d
-    this.rip = rip
-    this.nextRip = nextRip
     return this
+  }
+  get rip(): bigint {
+    return this.cpu.state.rip
+  }
+  get nextRip(): bigint {
+    return (this.cpu.state.rip + BigInt(this.d.length)) & this.cpu.state.linearMask
   }
 
   get form(): Form {

@@ -23,8 +23,11 @@ const COMMON32 = COMMON16 | F.RF | F.AC | F.ID
 function interruptReturn(cpu: Processor, insn: Instruction): void {
   const s = cpu.state
   // NMIs are unblocked even if the instruction faults (SDM 3A 6.7.1; SDM 3C 25.3 on IRET).
-  cpu.nmiUnblocked = (s.interruptibility & NMI_BLOCKED) !== 0
-  s.interruptibility &= ~NMI_BLOCKED
+  cpu.nmiUnblocked = false
+  if (!cpu.intercepts?.guest?.interruptReturn(() => (cpu.nmiUnblocked = true))) {
+    cpu.nmiUnblocked = (s.interruptibility & NMI_BLOCKED) !== 0
+    s.interruptibility &= ~NMI_BLOCKED
+  }
   leave(cpu, insn)
   cpu.nmiUnblocked = false
 }

@@ -35,7 +35,8 @@ export function softwareInterruptInV86(cpu: Processor, e: Event): boolean {
   const s = cpu.state
   const trusted = (s.rflags & Rflags.IOPL) === Rflags.IOPL
   if ((s.cr4 & Cr4.VME) === 0n || redirectionBit(cpu, e.vector)) {
-    if (trusted) return false
+    // An injected one is not checked against IOPL (SDM 3C 26.5.1.2).
+    if (trusted || e.injected) return false
     throw gp()
   }
   const entry = cpu.memory.read32(BigInt(e.vector * 4))

@@ -2,13 +2,13 @@
 
 import { ARCH_CAPABILITIES, MC_BANKS, MTRRCAP, MTRR_PAIRS, MiscEnable, Msr, isMtrrType, isPatType } from '../arch/msr.ts'
 import { Cr0, Efer, FS, GS, MAXPHYADDR } from '../arch/registers.ts'
+import { FeatureControl, VmxMsr } from '../arch/vmx.ts'
 import type { Assists } from '../isa/assists.ts'
-import { features } from './cpuid.ts'
 import type { Instruction } from './instruction.ts'
 import { modelRegisters } from './model-registers.ts'
 import { generalProtection, intercept, isCanonical, privileged, readEcx, readEdxEax, writeEdxEax } from './privilege.ts'
 import type { Processor } from './processor.ts'
-import { timeStamp } from './time-stamp.ts'
+import { shownTimeStamp, timeStamp } from './time-stamp.ts'
 
 type Assist = (cpu: Processor, insn: Instruction) => void
 
@@ -104,7 +104,8 @@ const featureControl: Register = {
   read: (cpu) => modelRegisters(cpu).featureControl,
   write: (cpu, value) => {
     const m = modelRegisters(cpu)
-    if (m.featureControl & 1n || value & ~(1n | (features().has('VMX') ? 4n : 0n))) return false
+    const { lock, vmxOutsideSmx } = FeatureControl
+    if (m.featureControl & lock || value & ~(lock | (cpu.vmx ? vmxOutsideSmx : 0n))) return false
     m.featureControl = value
     return true
   },
@@ -230,6 +231,8 @@ for (let n = 0; n < MC_BANKS; n++) {
 }
 for (let n: number = Msr.X2APIC_FIRST; n <= Msr.X2APIC_LAST; n++) registers.set(n, apic(n))
 
+for (const index of Object.values(VmxMsr)) registers.set(index, { read: (cpu) => cpu.vmx?.readMsr(index) })
+
 const name = (index: number): string => `MSR ${index.toString(16).toUpperCase()}H`
 
 /** Reads a register as RDMSR does, after the privilege check and VM exits. undefined: #GP(0). */
@@ -252,7 +255,8 @@ const rdmsr: Assist = (cpu) => {
   intercept(cpu, 'rdmsr', index)
   const value = readMsr(cpu, index)
   if (value === undefined) throw generalProtection()
-  writeEdxEax(cpu, value)
+  cpu.charge(cpu.board.costs.msr)
+  writeEdxEax(cpu, index === Msr.TSC ? shownTimeStamp(cpu, value) : value)
 }
 
 const wrmsr: Assist = (cpu) => {
@@ -261,6 +265,7 @@ const wrmsr: Assist = (cpu) => {
   const value = readEdxEax(cpu)
   intercept(cpu, 'wrmsr', index, value)
   if (!writeMsr(cpu, index, value)) throw generalProtection()
+  cpu.charge(cpu.board.costs.msr)
 }
 
 export const msrAssists = { rdmsr, wrmsr } satisfies Partial<Record<keyof Assists, Assist>>

@@ -2,9 +2,11 @@
 // Assists (instructions in TypeScript) are functions over this interface; `run.ts` drives it.
 
 import type { Bus } from '../memory/bus.ts'
+import type { SavedState } from '../memory/device.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { LinearMemory } from '../paging/linear.ts'
 import type { Event } from './event.ts'
+import type { Instruction } from './instruction.ts'
 import type { Intercepts } from './intercepts.ts'
 import type { ProcessorState } from '../isa/state.ts'
 
@@ -37,9 +39,19 @@ export interface BoardPort {
   readonly frequency: number
   readonly crystal: number
   /** Cycles that instructions cost beyond their one (board/costs.ts). */
-  readonly costs: { readonly pause: number; readonly rdtsc: number; readonly cpuid: number; readonly port: number }
+  readonly costs: {
+    readonly pause: number
+    readonly rdtsc: number
+    readonly cpuid: number
+    readonly port: number
+    readonly msr: number
+    readonly vmEntry: number
+    readonly vmExit: number
+  }
   /** Reset asked for by a triple fault or the reset line. */
   tripleFault(processor: Processor): void
+  /** Wakes this processor at a virtual time (cycles); undefined: no longer. */
+  alarm(time: number | undefined): void
   /** CPUID leaf answered by a paravirtual layer, or undefined for the processor's own. */
   unimplemented(what: string): void
 }
@@ -53,6 +65,20 @@ export interface Signals {
   smi: boolean
 }
 
+/** VT-x of one processor, as the rest of the processor asks it (SDM 3C 23). */
+export interface VmxPort {
+  readonly mode: 'off' | 'root' | 'nonRoot'
+  /** A capability MSR (480H…493H); undefined: #GP(0). */
+  readMsr(index: number): bigint | undefined
+  /** May CR0 or CR4 take this value now? In VMX operation some bits are fixed (23.8). */
+  cr0Allowed(value: bigint): boolean
+  cr4Allowed(value: bigint): boolean
+  reset(): void
+  save(): SavedState
+  /** Throws StateError; then nothing was changed. */
+  restore(state: SavedState): void
+}
+
 export interface Processor {
   readonly index: number
   readonly apicId: number
@@ -64,12 +90,16 @@ export interface Processor {
   readonly board: BoardPort
   readonly signals: Signals
   /** Plugged in by the board when the processor has VT-x. */
+  vmx: VmxPort | undefined
+  /** While a guest of VT-x runs: what its monitor watches. */
   intercepts: Intercepts | undefined
 
   /** The event on its way to its handler, for a monitor that breaks it off (SDM 3C 27.2.4, IDT vectoring). */
   delivery: Event | undefined
   /** IRET has unblocked NMIs and is not complete: it faulted, if anyone sees this (SDM 3C 27.2.3, bit 12). */
   nmiUnblocked: boolean
+  /** The instruction at hand, while an assist runs it. */
+  instruction: Instruction | undefined
   /** Blocking by STI (bit 0) and MOV SS (1) as it was when the instruction at hand began. */
   shadow: number
 

@@ -19,6 +19,7 @@ export function powerOn(core: Core, bootstrap: boolean): void {
   s.xcr0 = 1n
   s.tscOffset = 0n
   modelRegisters(core).reset()
+  core.vmx?.reset()
   s.cr0 = Cr0.ET | Cr0.NW | Cr0.CD
   s.activity = bootstrap ? 0 : 3
   core.signals.nmi = core.signals.init = core.signals.smi = false

@@ -8,11 +8,12 @@ import type { Bus } from '../memory/bus.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { LinearAccess } from '../paging/access.ts'
 import { Mmu } from '../paging/mmu.ts'
+import { SecondStageStop } from '../paging/second-stage.ts'
 import { TLB_TABLE } from '../paging/tlb.ts'
 import type { Assists } from '../isa/assists.ts'
 import type { Family } from '../isa/context.ts'
 import { ES_REFERENCE } from './interpreter/record-operands.ts'
-import { clearCodeTlb, CODE_TLB_BYTES, type CodeCache } from './code.ts'
+import { CODE_TLB_BYTES, type CodeCache } from './code.ts'
 import type { Event } from './event.ts'
 import { CodeFetch } from './fetch.ts'
 import { initialise, powerOn, startAt } from './reset.ts'
@@ -25,7 +26,7 @@ import { InstructionView } from './instruction-view.ts'
 import { Intercepted, type Intercepts } from './intercepts.ts'
 import { codeSize, deriveMode, deriveSegment, writeConstants, isMode64, isRealMode, isVirtual8086 } from './mode.ts'
 import type { CoreParts } from './core-parts.ts'
-import type { BoardPort, LocalApicPort, Processor, Signals } from './processor.ts'
+import type { BoardPort, LocalApicPort, Processor, Signals, VmxPort } from './processor.ts'
 import { Exit, Record, SegmentBits } from './record.ts'
 import { offsets, processorState, type FieldName, type ProcessorState } from '../isa/state.ts'
 import { updateSseNative } from './sse/mxcsr.ts'
@@ -53,11 +54,21 @@ export class Core implements Processor {
   readonly apic: LocalApicPort
   readonly board: BoardPort
   readonly signals: Signals = { nmi: false, init: false, sipi: -1, smi: false }
+  vmx: VmxPort | undefined
   intercepts: Intercepts | undefined
   delivery: Event | undefined
+  instruction: Instruction | undefined
   nmiUnblocked = false
   shadow = 0
-  nextRip = 0n
+  private next = 0n
+  private branched = false
+  get nextRip(): bigint {
+    return this.branched ? this.next : this.view.nextRip
+  }
+  set nextRip(value: bigint) {
+    this.next = value
+    this.branched = true
+  }
   /** Virtual time in cycles. */
   time = 0
   instructions = 0
@@ -118,16 +129,14 @@ export class Core implements Processor {
       ports: {
         fault: (vector, errorCode, address) => new Fault(vector, errorCode, address),
         synchronize: () => this.synchronize(),
-        flushed: () => this.forgetCodeTlb(),
+        flushed: () => this.fetch.forget(),
         charge: (cycles) => this.charge(cycles),
       },
     })
     this.memory = new LinearAccess(this.mmu)
     this.view = new InstructionView(this)
     writeConstants(this.state)
-    this.fetch = new CodeFetch(this, parts.code, parts.layout.block)
-    parts.code.tlbs.push(parts.layout.codeTlb, parts.layout.codeTlb + CODE_TLB_BYTES)
-    this.forgetCodeTlb()
+    this.fetch = new CodeFetch(this, parts.code, parts.layout.block, parts.layout.codeTlb)
   }
 
   // ---- Processor ------------------------------------------------------------------------------
@@ -198,7 +207,7 @@ export class Core implements Processor {
       this.knownSize = this.codeSize
       this.knownBase = base
       this.knownLimit = limit
-      this.forgetCodeTlb()
+      this.fetch.forget()
     }
     s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
     updateAvailability(s)
@@ -213,11 +222,6 @@ export class Core implements Processor {
     this.parts.code.flush()
   }
 
-  private forgetCodeTlb(): void {
-    clearCodeTlb(this.words, this.parts.layout.codeTlb)
-    clearCodeTlb(this.words, this.parts.layout.codeTlb + CODE_TLB_BYTES)
-  }
-
   // ---- called by compiled code ------------------------------------------------------------------
   slow(record: number, low: number, high: number, info: number): number {
     const throughSs = !(info & ES_REFERENCE) && (this.physical.bytes[record + Record.segment]! & SegmentBits.register) === 2
@@ -230,15 +234,40 @@ export class Core implements Processor {
     const w = this.words
     this.yielded = false
     while (this.time < until && !this.yielded) {
-      if (this.attention && !this.takeEvents()) return
-      if (w[this.at.activity] !== 0) return
+      const guest = this.intercepts?.guest
+      if (guest !== undefined && this.time >= guest.deadline) this.attention = true
+      if (this.attention) {
+        const events = this.takeEvents()
+        if (events === 'inactive') return this.rest()
+        if (events === 'taken') {
+          const current = this.intercepts?.guest
+          if (current !== undefined && current === guest && current.steps) current.stepped()
+          continue
+        }
+      }
+      if (w[this.at.activity] !== 0) return this.rest()
       const shadow = w[this.at.interruptibility]! & 3
-      const single = shadow !== 0 || (w[this.at.rflags]! & (TF | RF)) !== 0 || this.codeBreakpoints
-      const given = single ? 1 : Math.min(Math.min(until, this.parts.nextDeadline()) - this.time, NO_DEADLINE)
+      const single = shadow !== 0 || (w[this.at.rflags]! & (TF | RF)) !== 0 || this.codeBreakpoints || (guest !== undefined && guest.steps)
+      const given = single ? 1 : Math.min(Math.min(until, this.parts.nextDeadline(), guest === undefined ? Infinity : guest.deadline) - this.time, NO_DEADLINE)
       if (given <= 0) return
-      if (single) this.step(shadow)
-      else this.burst(given)
+      if (this.alarmed) this.alarm(undefined)
+      if (single) {
+        this.step(shadow)
+        if (guest !== undefined && guest === this.intercepts?.guest && guest.steps && !this.yielded) guest.stepped()
+      } else this.burst(given)
     }
+  }
+
+  private alarmed = false
+  private alarm(time: number | undefined): void {
+    this.alarmed = time !== undefined
+    this.board.alarm(time)
+  }
+  /** The processor is inactive; a monitor's timer may still be due. Call when an inactive processor has been restored, too. */
+  rest(): void {
+    const deadline = this.intercepts?.guest?.deadline ?? Infinity
+    const due = deadline < Infinity && deadline > this.time && this.state.activity !== 0
+    if (due || this.alarmed) this.alarm(due ? deadline : undefined)
   }
 
   /** One instruction with what surrounds it when TF, RF, a shadow or instruction breakpoints are on. */
@@ -348,6 +377,15 @@ export class Core implements Processor {
     w[rip + 1] = this.mode64_ ? w[ripBase + 1]! + (low > 0xffffffff ? 1 : 0) : 0
   }
 
+  /** RIP := RIP + length, in the width of the code. */
+  private advance(length: number): void {
+    const w = this.words
+    const { rip } = this.at
+    const low = (w[rip]! >>> 0) + length
+    w[rip] = low | 0
+    w[rip + 1] = this.mode64_ ? w[rip + 1]! + (low > 0xffffffff ? 1 : 0) : 0
+  }
+
   private view16(at: number): number {
     return this.physical.view.getUint16(at, true)
   }
@@ -372,6 +410,11 @@ export class Core implements Processor {
     }
     if (reason instanceof Intercepted) {
       this.attention = true
+      return
+    }
+    if (reason instanceof SecondStageStop && this.intercepts) {
+      this.attention = true
+      if (!this.intercepts.taken('secondStage', reason)) this.raise(new Fault(Vector.VE))
       return
     }
     throw reason
@@ -405,13 +448,14 @@ export class Core implements Processor {
     const s = this.state
     const d = this.parts.code.decodedAt(record)
     const call = this.parts.engine.interpreter.assists[d.form.id]!
-    const next = (s.rip + BigInt(d.length)) & s.linearMask
-    this.nextRip = next
-    const insn = this.view.at(d, s.rip, next)
+    const insn = this.view.at(d)
+    this.instruction = insn
+    this.branched = false
     try {
       const run = this.parts.assists[call.name] as (cpu: Processor, insn: Instruction, ...args: readonly unknown[]) => void
       run(this, insn, ...call.args)
-      s.rip = this.nextRip
+      if (this.branched) s.rip = this.next
+      else this.advance(d.length)
       if (UNTRAPPED.has(call.name) && (s.rflags & Rflags.TF) === 0n) this.untrapped = true
       if (TRAPPED_AT_END.has(call.name)) {
         this.untrapped = true
@@ -422,57 +466,67 @@ export class Core implements Processor {
       if (call.name === 'writeDr') this.debugRegistersChanged()
     } catch (reason) {
       this.finish(reason)
+    } finally {
+      this.instruction = undefined
     }
   }
 
   // ---- events ---------------------------------------------------------------------------------------
-  /** Debug traps, INIT, SIPI, NMI, interrupts, in priority order. False: the processor does not run now. */
-  private takeEvents(): boolean {
+  /** INIT, SIPI, debug traps, NMI, interrupts, and a monitor's events between them, in priority order (SDM 3A table 6-2). */
+  private takeEvents(): 'none' | 'taken' | 'inactive' {
     const s = this.state
     this.attention = false
-    if (this.signals.init) {
-      if (this.intercepts?.taken('init')) return true
+    const guest = this.intercepts?.guest
+    if (guest?.boundary('beforeInit')) return 'taken'
+    if (this.signals.init && this.vmx?.mode !== 'root' && !(guest && s.activity === 3)) {
       this.signals.init = false
+      if (this.intercepts?.taken('init')) return 'taken'
       initialise(this)
       this.apic.initialise()
-      return false
+      return 'inactive'
     }
     if (s.activity === 3) {
-      if (this.signals.sipi < 0) return false
+      if (this.signals.sipi < 0) return 'inactive'
       const vector = this.signals.sipi
       this.signals.sipi = -1
+      if (this.intercepts?.taken('sipi', vector)) return 'taken'
       startAt(this, vector)
     }
-    if (s.activity === 2) return false
+    const shutdown = s.activity === 2
     const shadow = s.interruptibility & 3
-    if (s.pendingDebug && !(shadow & 2)) {
-      const bits = s.pendingDebug
-      s.pendingDebug = 0
-      s.activity = 0
-      this.attention = true
-      this.deliver({ vector: Vector.DB, kind: 'exception', debug: bits, returnRip: s.rip })
-      return true
-    }
+    if (!shutdown) {
+      if (guest?.boundary('beforeTraps')) return 'taken'
+      if (s.pendingDebug && !(shadow & 2)) {
+        const bits = s.pendingDebug
+        s.pendingDebug = 0
+        s.activity = 0
+        this.deliver({ vector: Vector.DB, kind: 'exception', debug: bits, returnRip: s.rip })
+        return this.taken()
+      }
+    } else if (!guest) return 'inactive'
+    if (guest?.boundary('beforeNmi')) return 'taken'
     if (this.signals.nmi && !(s.interruptibility & 8) && !shadow) {
-      if (!this.intercepts?.taken('nmi')) {
-        this.signals.nmi = false
-        s.activity = 0
-        this.attention = true
-        this.deliver({ vector: Vector.NMI, kind: 'nmi', returnRip: s.rip })
-      }
-      return true
+      this.signals.nmi = false
+      if (this.intercepts?.taken('nmi')) return 'taken'
+      s.activity = 0
+      this.deliver({ vector: Vector.NMI, kind: 'nmi', returnRip: s.rip })
+      return this.taken()
     }
-    if (s.rflags & Rflags.IF && !shadow && this.apic.pendingVector() >= 0) {
-      if (!this.intercepts?.taken('externalInterrupt')) {
-        s.activity = 0
-        this.interrupts++
-        this.attention = true
-        this.deliver({ vector: this.apic.acknowledge(), kind: 'external', returnRip: s.rip })
-      }
-      return true
+    if (shutdown) return 'inactive'
+    if (shadow) return 'none'
+    if (guest?.boundary('beforeInterrupts')) return 'taken'
+    if ((s.rflags & Rflags.IF || guest?.takesInterrupts) && this.apic.pendingVector() >= 0) {
+      if (this.intercepts?.taken('externalInterrupt')) return 'taken'
+      s.activity = 0
+      this.interrupts++
+      this.deliver({ vector: this.apic.acknowledge(), kind: 'external', returnRip: s.rip })
+      return this.taken()
     }
-    if (shadow && (this.signals.nmi || this.apic.pendingVector() >= 0)) this.attention = true
-    return true
+    return 'none'
+  }
+  private taken(): 'taken' {
+    this.attention = true
+    return 'taken'
   }
 
   /** Not halted, shut down or waiting for a start-up IPI. */
@@ -487,7 +541,8 @@ export class Core implements Processor {
     if (!this.attention) return false
     if (this.signals.init) return true
     if (a === 3) return this.signals.sipi >= 0
-    if (a === 2) return false
+    if (this.intercepts?.guest?.wakes) return true
+    if (a === 2) return this.signals.nmi && this.intercepts?.guest !== undefined
     return this.signals.nmi || this.state.pendingDebug !== 0 || ((this.state.rflags & Rflags.IF) !== 0n && this.apic.pendingVector() >= 0)
   }
 

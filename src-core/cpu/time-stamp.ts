@@ -4,7 +4,7 @@
 import { Cr0, Cr4 } from '../arch/registers.ts'
 import type { Assists } from '../isa/assists.ts'
 import type { Instruction } from './instruction.ts'
-import { generalProtection, intercept, writeEdxEax } from './privilege.ts'
+import { generalProtection, intercept, undefinedOpcode, writeEdxEax } from './privilege.ts'
 import type { Processor } from './processor.ts'
 
 type Assist = (cpu: Processor, insn: Instruction) => void
@@ -12,6 +12,9 @@ type Assist = (cpu: Processor, insn: Instruction) => void
 
 /** The TSC at this instruction; call `synchronize` first. */
 export const timeStamp = (cpu: Processor): bigint => BigInt.asUintN(64, BigInt(cpu.now()) + cpu.state.tscOffset)
+
+/** A value of the TSC as a guest sees it (SDM 3C 24.6.5, 25.3 RDTSC). */
+export const shownTimeStamp = (cpu: Processor, value: bigint): bigint => cpu.intercepts?.guest?.timeStamp(value) ?? value
 
 const checkTsd = (cpu: Processor): void => {
   if (cpu.state.cr4 & Cr4.TSD && cpu.state.cpl !== 0) throw generalProtection()
@@ -21,15 +24,16 @@ const rdtsc: Assist = (cpu) => {
   checkTsd(cpu)
   intercept(cpu, 'rdtsc')
   cpu.synchronize()
-  writeEdxEax(cpu, timeStamp(cpu))
+  writeEdxEax(cpu, shownTimeStamp(cpu, timeStamp(cpu)))
   cpu.charge(cpu.board.costs.rdtsc)
 }
 
 const rdtscp: Assist = (cpu) => {
+  if (cpu.intercepts?.guest?.lacks('rdtscp')) throw undefinedOpcode()
   checkTsd(cpu)
   intercept(cpu, 'rdtscp')
   cpu.synchronize()
-  writeEdxEax(cpu, timeStamp(cpu))
+  writeEdxEax(cpu, shownTimeStamp(cpu, timeStamp(cpu)))
   cpu.state.gpr.set(1, cpu.state.tscAux & 0xffff_ffffn)
   cpu.charge(cpu.board.costs.rdtsc)
 }
@@ -41,6 +45,7 @@ const rdpmc: Assist = (cpu) => {
 }
 
 const rdpid: Assist = (cpu, insn) => {
+  if (cpu.intercepts?.guest?.lacks('rdpid')) throw undefinedOpcode()
   insn.setOperand(0, cpu.state.tscAux & 0xffff_ffffn)
 }
 

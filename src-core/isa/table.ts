@@ -22,6 +22,7 @@ import { stateImage } from './state-image.ts'
 import { stack } from './stack.ts'
 import { string } from './string.ts'
 import { system } from './system.ts'
+import { vmx } from './vmx.ts'
 import { x87 } from './x87.ts'
 
 /** Family name → its rows. */
@@ -48,6 +49,7 @@ export const families: Readonly<Record<string, readonly Row[]>> = {
   sseConvert,
   sseString,
   stateImage,
+  vmx,
 }
 
 export const table: readonly Row[] = Object.values(families).flat()

@@ -8,7 +8,7 @@ import {
 } from '../arch/pte.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { CodePages } from './code-pages.ts'
-import type { SecondStage } from './second-stage.ts'
+import { Reference, type SecondStage } from './second-stage.ts'
 
 /** Byte offsets of the registers the walker reads, from the start of a processor block. */
 export interface PagingRegisters {
@@ -46,9 +46,9 @@ export class GuestWalker {
   global = false
   /** Size of the page: 12, 21, 22 or 30 bits. */
   bits = 12
-  /** Paging-structure entries read. */
+  /** Paging-structure entries read, of both stages. */
   get references(): number {
-    return this.depth
+    return this.depth + (this.stage?.references ?? 0)
   }
   /** May a write go ahead unasked, as far as the second stage is concerned? */
   stageWritable = true
@@ -104,6 +104,7 @@ export class GuestWalker {
   walk(low: number, high: number, write: boolean, fetch: boolean, user: boolean, smap: boolean): number {
     this.depth = 0
     this.stageWritable = true
+    if (this.stage) this.stage.references = 0
     const cr0 = this.words[this.cr0]!
     if ((cr0 & CR0_PG) === 0) {
       this.page = (low & ~0xfff) >>> 0
@@ -141,7 +142,7 @@ export class GuestWalker {
 
   private finish(low: number, high: number, write: boolean, fetch: boolean): number {
     if (!this.stage) return Walk.done
-    const at = this.stage.translate(this.page + (low & 0xfff), write, fetch, false, low, high)
+    const at = this.stage.translate(this.page + (low & 0xfff), write, fetch, Reference.page, low, high, this.rights)
     if (at < 0) return Walk.stopped
     this.stageWritable = this.stage.writable
     this.page = at - (at % 4096)
@@ -149,11 +150,11 @@ export class GuestWalker {
   }
 
   /** Host address of an entry that is about to be read; 0: no DRAM there; -1: the second stage stopped. */
-  private entry(address: number, low: number, high: number): number {
+  private entry(address: number, low: number, high: number, reference: number = Reference.entry): number {
     let at = address
     if (this.stage) {
       this.addresses[this.depth] = address
-      at = this.stage.translate(address, false, false, true, low, high)
+      at = this.stage.translate(address, false, false, reference, low, high, 0)
       if (at < 0) return -1
     }
     const host = at >= this.rangeStart && at < this.rangeEnd ? this.rangeHost + (at - this.rangeStart) : this.locate(at)
@@ -250,7 +251,7 @@ export class GuestWalker {
       const old = this.words[host >>> 2]!
       const set = old | Pte.A | (last && write ? Pte.D : 0)
       if (set === old) continue
-      if (this.stage && this.stage.translate(this.addresses[n]!, true, false, true, low, high) < 0) return false
+      if (this.stage && this.stage.translate(this.addresses[n]!, true, false, Reference.entry, low, high, 0) < 0) return false
       if (this.code.holds[host >>> 12] !== 0) this.code.written(host, 4)
       this.words[host >>> 2] = set
     }
@@ -258,14 +259,17 @@ export class GuestWalker {
     return true
   }
 
-  /** Reads the PDPTEs of PAE paging into their registers; false, and nothing changed, if a reserved bit is set (SDM 3A 4.4.1). */
+  /**
+   * Reads the PDPTEs of PAE paging into their registers; false, and nothing changed, if a reserved bit is set (SDM 3A 4.4.1).
+   * Throws what a second stage ends the instruction with.
+   */
   loadPdptes(cr3: bigint): boolean {
     const table = Number(cr3 & 0xffffffe0n)
     const read = new Int32Array(8)
     for (let n = 0; n < 4; n++) {
       this.depth = 0
-      const host = this.entry(table + n * 8, 0, 0)
-      if (host < 0) return false
+      const host = this.entry(table + n * 8, 0, 0, Reference.pdpte)
+      if (host < 0) throw this.stage!.stopped
       const low = host === 0 ? -1 : this.words[host >>> 2]!
       const high = host === 0 ? -1 : this.words[(host >>> 2) + 1]!
       if (low & Pte.P && (low & PDPTE_RESERVED_LOW || high & PDPTE_RESERVED_HIGH)) return false

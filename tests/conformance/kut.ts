@@ -68,27 +68,6 @@ function parseConfigurations(text: string): Configuration[] {
 const matches = (pattern: string, c: Configuration): boolean =>
   [c.name, c.file, ...c.groups].some((n) => (pattern.endsWith('*') ? n.startsWith(pattern.slice(0, -1)) : n === pattern))
 
-/** Bytes of a timer-tick handler: PUSH AX, MOV AL, 20H, OUT 20H, AL, POP AX, IRET. */
-const TICK = [0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf]
-const TICK_AT = 0x500
-const IVT_IRQ0 = 8 * 4
-
-/**
- * What these kernels find on a PC because its BIOS ran: 8259s at vectors 08H and 70H with the timer, cascade and IRQ 11 open, an
- * 18.2 Hz tick with a handler, and the bootstrap processor's LINT0 as ExtINT ("virtual wire", MP 1.4 3.6.2.2).
- */
-function afterBios(machine: Machine): void {
-  machine.physical.load(TICK_AT, new Uint8Array(TICK))
-  machine.physical.load(IVT_IRQ0, new Uint8Array([TICK_AT & 0xff, TICK_AT >> 8, 0, 0]))
-  const ports: [number, number][] = [
-    ...[[0x20, 0x11], [0x21, 0x08], [0x21, 0x04], [0x21, 0x01], [0xa0, 0x11], [0xa1, 0x70], [0xa1, 0x02], [0xa1, 0x01]] as [number, number][],
-    ...[[0x21, 0xfa], [0xa1, 0xf7], [0x43, 0x36], [0x40, 0], [0x40, 0]] as [number, number][],
-  ]
-  for (const [port, value] of ports) machine.io.write(port, 1, value)
-  machine.lapics[0]!.registers.write(0xf0, 4, 0x1ff)
-  machine.lapics[0]!.registers.write(0x350, 4, 0x700)
-}
-
 async function runOne(folder: string, c: Configuration, preset: string, limit: number, environment: readonly string[]): Promise<Result> {
   const started = performance.now()
   const config = resolveBoard(PRESETS.get(preset)!, { megabytes: c.megabytes, processors: c.processors })
@@ -104,7 +83,6 @@ async function runOne(folder: string, c: Configuration, preset: string, limit: n
   const initrd = environment.length > 0 ? { name: 'environment', data: new TextEncoder().encode(`${environment.join('\n')}\n`) } : undefined
   const image = await loadImage({ kernel, initrd, platform: firmware(config), append: c.append })
   machine.load(image.segments, image.entry)
-  afterBios(machine)
   const seconds = (): number => (performance.now() - started) / 1000
   let outcome: Outcome
   const notes: string[] = []
@@ -126,7 +104,9 @@ async function runOne(folder: string, c: Configuration, preset: string, limit: n
   }
   for (const core of outcome === 'PASS' || outcome === 'SKIP' ? [] : machine.cores) {
     const s = core.state
-    notes.push(`cpu${core.index} rip ${s.rip.toString(16)} cs ${s.segSelector.get(1).toString(16)} cpl ${s.cpl} activity ${s.activity} cr2 ${s.cr2.toString(16)}`)
+    notes.push(
+      `cpu${core.index} rip ${s.rip.toString(16)} cs ${s.segSelector.get(1).toString(16)} cpl ${s.cpl} activity ${s.activity} cr2 ${s.cr2.toString(16)}`,
+    )
   }
   for (const [what, times] of machine.unimplemented) notes.push(`${what} ×${times}`)
   return { outcome, seconds: seconds(), instructions: machine.cores.reduce((sum, core) => sum + core.instructions, 0), output, notes }
@@ -172,7 +152,9 @@ if (folder === undefined || !PRESETS.has(preset) || !(limit > 0)) {
 if (values.one !== undefined) {
   process.stdout.write(JSON.stringify(await runOne(folder, JSON.parse(values.one) as Configuration, preset, limit, environment)))
 } else {
-  const described = existsSync(join(folder, 'unittests.cfg')) ? parseConfigurations(readFileSync(join(folder, 'unittests.cfg'), 'utf8')) : []
+  const described = existsSync(join(folder, 'unittests.cfg'))
+    ? parseConfigurations(readFileSync(join(folder, 'unittests.cfg'), 'utf8'))
+    : []
   const known = new Set(described.map((c) => c.file))
   const bare = readdirSync(folder)
     .filter((f) => /\.(flat|elf)$/.test(f) && !known.has(f))
@@ -181,7 +163,9 @@ if (values.one !== undefined) {
   const unwanted = names.filter((n) => n.startsWith('^')).map((n) => n.slice(1))
   const chosen = [...described, ...bare].filter(
     (c) =>
-      existsSync(join(folder, c.file)) && (wanted.length === 0 || wanted.some((n) => matches(n, c))) && !unwanted.some((n) => matches(n, c)),
+      existsSync(join(folder, c.file)) &&
+      (wanted.length === 0 || wanted.some((n) => matches(n, c))) &&
+      !unwanted.some((n) => matches(n, c)),
   )
   if (values.log !== undefined) mkdirSync(values.log, { recursive: true })
   const counts = new Map<Outcome, number>()
@@ -190,7 +174,9 @@ if (values.one !== undefined) {
     const r = await runApart(folder, c, preset, limit, environment)
     const lines = (kind: string): number => r.output.match(new RegExp(`^${kind}: `, 'gm'))?.length ?? 0
     const cells = ['PASS', 'FAIL', 'XFAIL', 'SKIP'].map((k) => String(lines(k)).padStart(5)).join(' ')
-    console.log(`${c.name.padEnd(33)} ${r.outcome.padEnd(7)} ${cells} ${r.seconds.toFixed(1).padStart(9)} ${(r.instructions / 1e6).toFixed(1).padStart(8)}`)
+    console.log(
+      `${c.name.padEnd(33)} ${r.outcome.padEnd(7)} ${cells} ${r.seconds.toFixed(1).padStart(9)} ${(r.instructions / 1e6).toFixed(1).padStart(8)}`,
+    )
     counts.set(r.outcome, (counts.get(r.outcome) ?? 0) + 1)
     if (values.log !== undefined) writeFileSync(join(values.log, `${c.name}.log`), `${r.output}\n--\n${r.notes.join('\n')}\n`)
   }

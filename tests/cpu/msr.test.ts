@@ -95,7 +95,7 @@ it('TSC and TSC_ADJUST move together (SDM 3B 17.17.3), RDTSC charges and waits',
   wr(cpu, 0x3b, 0xffff_ffff_ffff_fffen)
   cpu.time = 1
   timeStampAssists.rdtsc(cpu, instruction(cpu))
-  expect([cpu.state.gpr.get(2), cpu.state.gpr.get(0), cpu.charged]).toEqual([0xffffffffn, 0xffffffffn, 20])
+  expect([cpu.state.gpr.get(2), cpu.state.gpr.get(0), cpu.charged]).toEqual([0xffffffffn, 0xffffffffn, cpu.board.costs.rdtsc])
   cpu.state.tscAux = 0x12345n
   timeStampAssists.rdtscp(cpu, instruction(cpu))
   expect(cpu.state.gpr.get(1)).toBe(0x12345n)

@@ -39,7 +39,7 @@ export function processor(mode: 16 | 32 | 64 = 32, cpl = 0): TestProcessor {
       writeMsr: (i: number, v: bigint) => cpu.apicMsr.has(i) && !!cpu.apicMsr.set(i, v),
     },
     board: {
-      processors: 8, coreBits: 2, threadBits: 0, frequency: 2_200_000_000, crystal: 25_000_000, costs: { pause: 140, rdtsc: 25, cpuid: 100, port: 2000 },
+      processors: 8, coreBits: 2, threadBits: 0, frequency: 2_200_000_000, crystal: 25_000_000, costs: { pause: 140, rdtsc: 25, cpuid: 100, port: 2000, msr: 100 },
       tripleFault: () => {},
       unimplemented: (what: string) => void cpu.missing.push(what),
     },

@@ -156,7 +156,7 @@ export class Stage {
     cpu.nextRip = next
     try {
       const f = assists[call.name as keyof typeof assists] as (cpu: Processor, insn: Instruction, ...args: unknown[]) => void
-      f(cpu, this.view.at(d, s.rip, next), ...call.args)
+      f(cpu, this.view.at(d), ...call.args)
       s.rip = cpu.nextRip
     } catch (reason) {
       if (!(reason instanceof Fault)) throw reason
