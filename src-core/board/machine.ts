@@ -32,6 +32,7 @@ import { LAPIC, MIB } from './layout.ts'
 import { machineState, STATE_VERSION } from './machine-state.ts'
 import { enterVirtualWireMode } from './virtual-wire.ts'
 import { VirtualClock } from './virtual-clock.ts'
+import { guestSupport } from '../vmx/intercepts.ts'
 import { Vmx } from '../vmx/vmx.ts'
 
 /** Frequency of the LAPIC timer's input, which CPUID 15H reports. */
@@ -255,7 +256,7 @@ export class Machine {
         }),
       )
     }
-    if (options.vmx) for (const core of cores) new Vmx(core)
+    if (options.vmx) for (const core of cores) guestSupport(new Vmx(core))
     this.cores = cores
     this.lapics = lapics
     this.powerOn()

@@ -82,7 +82,7 @@ export function deliver(cpu: Processor, event: Event): void {
   let e = event
   try {
     if (!e.injected && (e.kind === 'exception' || isSoftware(e.kind)) && taken(cpu, e, e.kind)) return
-    if (e.kind === 'nmi') s.interruptibility |= 8
+    if (e.kind === 'nmi' && !e.injected) s.interruptibility |= 8
     for (;;) {
       if (e.address !== undefined) s.cr2 = e.address
       if (e.debug !== undefined) explain(cpu, e.debug)

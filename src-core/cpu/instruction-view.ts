@@ -64,6 +64,18 @@ export class InstructionView implements Instruction {
   get segment(): number {
     return this.d.segment
   }
+  get base(): number | 'rip' | undefined {
+    return this.d.base === RIP_REGISTER ? 'rip' : this.d.base === NO_REGISTER ? undefined : this.d.base
+  }
+  get index(): number | undefined {
+    return this.d.index === NO_REGISTER ? undefined : this.d.index
+  }
+  get scale(): number {
+    return this.d.scale
+  }
+  get displacement(): number {
+    return this.d.displacement
+  }
 
   private get addressMask(): bigint {
     return masks[this.d.addressSize]

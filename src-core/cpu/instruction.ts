@@ -22,6 +22,11 @@ export interface Instruction {
   readonly memory: boolean
   /** Segment register of the memory operand (0…5), after overrides. */
   readonly segment: number
+  /** How its offset is formed: register numbers or undefined, the index shifted left by `scale`, then a signed displacement. */
+  readonly base: number | 'rip' | undefined
+  readonly index: number | undefined
+  readonly scale: number
+  readonly displacement: number
   /** Offset of the memory operand inside its segment, masked to the address size. */
   offset(): bigint
   /** Linear address of `length` bytes at the memory operand + `displacement`, after segment checks. Throws Fault. */

@@ -420,7 +420,8 @@ export class Core implements Processor {
     throw reason
   }
 
-  private delivering = false
+  /** No processor waits for others now: an event, or a change between a monitor and its guest, is under way. */
+  delivering = false
   deliver(event: Event): void {
     this.delivering = true
     try {

@@ -120,7 +120,6 @@ export class Decoder {
       } else break
       rex = 0 // a REX not directly before the opcode is void
     }
-    const prefixesEnd = i
     let map = 0
     let opcode = bytes[i++]!
     if (opcode === 0x0f) {
@@ -217,7 +216,6 @@ export class Decoder {
       i += size
     }
     d.length = i - at
-    void prefixesEnd
 
     const repeats = attributes.rep !== undefined && mandatory !== ''
     const want = d.operandSize

@@ -30,7 +30,6 @@ export abstract class Emit extends FlagsEmit {
   private frame = 0
   protected target = 0
   protected taken = 0
-  private step = 0
   private later: (() => void)[] = []
 
   // ---- where things live ------------------------------------------------------------------------
@@ -391,11 +390,10 @@ export abstract class Emit extends FlagsEmit {
       this.force(goOn)
       merge(1, left)
     }
-    this.step = step
     this.use(step)
     this.use(step)
-    if (uses('source')) merge(RSI, this.add(this.readGpr(RSI), this.step as Val<64>))
-    if (uses('destination')) merge(RDI, this.add(this.readGpr(RDI), this.step as Val<64>))
+    if (uses('source')) merge(RSI, this.add(this.readGpr(RSI), step))
+    if (uses('destination')) merge(RDI, this.add(this.readGpr(RDI), step))
     return goOn
   }
   /** #GP(0) before anything is written: a target that is not canonical, or outside 64-bit mode behind CS's limit (SDM 2A JMP). */

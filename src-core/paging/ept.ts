@@ -28,9 +28,8 @@ export class Ept implements SecondStage {
   writable = false
   readonly stopped = new SecondStageStop()
   references = 0
-  /** Walks of the tables, and entries they read. */
+  /** Walks of the tables: of mappings that were not cached. */
   walks = 0
-  entriesRead = 0
 
   private readonly words: Int32Array
   private root = -1
@@ -69,19 +68,22 @@ export class Ept implements SecondStage {
     this.tags.fill(-1)
   }
 
-  /** Cached mappings, for a saved machine: page number, frame address, allowed accesses. */
+  /** For a saved machine, as triples of doubles: the tables in use and their rules; then of each cached mapping page number, frame and allowed accesses. */
   save(): Uint8Array {
-    const out: number[] = []
+    const out = [this.root, this.tracksUse ? 1 : 0, this.modeBased ? 1 : 0]
     for (let n = 0; n < CACHED; n++) if (this.tags[n]! >= 0) out.push(this.tags[n]!, this.frames[n]!, this.allowed[n]!)
     return new Uint8Array(Float64Array.from(out).buffer)
   }
 
-  /** Takes back what `save` gave; call `use` first. False: the data is no such state, and nothing is cached. */
+  /** Takes back what `save` gave. False: the data is no such state, and nothing is cached. */
   restore(data: Uint8Array): boolean {
     this.flush()
-    if (data.length % SAVED_ENTRY !== 0) return false
+    if (data.length % SAVED_ENTRY !== 0 || data.length === 0) return false
     const values = new Float64Array(data.slice().buffer)
-    for (let n = 0; n < values.length; n += 3) {
+    this.root = values[0]!
+    this.tracksUse = values[1] === 1
+    this.modeBased = values[2] === 1
+    for (let n = 3; n < values.length; n += 3) {
       const [page, frame, allowed] = [values[n]!, values[n + 1]!, values[n + 2]!]
       if (!(Number.isInteger(page) && page >= 0 && page < 2 ** 36 && Number.isInteger(frame) && frame >= 0 && frame < 2 ** 46 && frame % 4096 === 0 && allowed > 0 && allowed < 16)) {
         this.flush()
@@ -129,8 +131,6 @@ export class Ept implements SecondStage {
       const host = this.locate(table + index * 8)
       const el = host === 0 ? -1 : words[host >>> 2]!
       const eh = host === 0 ? -1 : words[(host >>> 2) + 1]!
-      this.references++
-      this.entriesRead++
       if ((el & presence) === 0) return this.refuse('violation', asWrite, fetch, reference, rights, 0, eh)
       const leaf = level === 1 || (level < 4 && (el & EptEntry.PS) !== 0)
       // SDM 3C 28.2.3.1; execute-only entries are allowed (IA32_VMX_EPT_VPID_CAP bit 0).
@@ -151,6 +151,7 @@ export class Ept implements SecondStage {
     }
     const needed = asWrite ? EptEntry.W : !fetch ? EptEntry.R : this.modeBased && user ? EptEntry.XU : EptEntry.X
     if ((combined & needed) === 0) return this.refuse('violation', asWrite, fetch, reference, rights, combined, leafHigh)
+    this.references += depth
     const dirty = asWrite || (leafLow & EptEntry.D) !== 0
     if (this.tracksUse && !this.markUsed(depth, asWrite, address)) return this.refuse('logFull', asWrite, fetch, reference, rights, 0, 0)
 

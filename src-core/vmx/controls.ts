@@ -25,8 +25,6 @@ export class Controls {
   tprThreshold = 0
   cr3TargetCount = 0
   vpid = 0
-  pleGap = 0
-  pleWindow = 0
   vmFunctions = 0
   eptpList = 0
   pmlAddress = 0
@@ -81,10 +79,6 @@ export class Controls {
       this.tscMultiplier = 1n << 48n
     }
     if (secondary & Secondary.enableEpt) this.eptPointer = vmcs.eptPointer
-    if (secondary & Secondary.pauseLoopExiting) {
-      this.pleGap = vmcs.pleGap
-      this.pleWindow = vmcs.pleWindow
-    }
     if (secondary & Secondary.enableVmFunctions) {
       this.vmFunctions = Number(vmcs.vmFunctionControls & 1n)
       this.eptpList = this.vmFunctions ? Number(vmcs.eptpListAddress) : 0

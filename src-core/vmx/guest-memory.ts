@@ -2,6 +2,8 @@
 // (SDM 3C 24.6.11, 25.5.5.3, 28.2, 28.3). Translations are dropped at every VM entry and exit, which 28.3.3.1 allows for any VPID.
 
 import { Secondary } from '../arch/vmx.ts'
+import { fromBase64, toBase64 } from '../cpu/core-state.ts'
+import { StateError, type Json } from '../memory/device.ts'
 import { Ept, type PageLog } from '../paging/ept.ts'
 import type { Vmx } from './vmx.ts'
 
@@ -30,9 +32,12 @@ export class GuestMemory {
         vmcs.pmlIndex = (index - 1) & 0xffff
       },
     }
+    vmx.ept = this.ept
+    vmx.guestMemory = this
+    vmx.eptPointerChanged = () => this.enter()
   }
 
-  /** VM entry: controls and guest state are loaded. Also when a saved guest goes on. */
+  /** VM entry: controls and guest state are loaded. Also when a guest has switched EPT pointers. */
   enter(): void {
     this.stage()
     this.vmx.core.mmu.flushAll()
@@ -51,15 +56,14 @@ export class GuestMemory {
     this.vmx.core.mmu.flushAll()
   }
 
-  /** EPTP switching by VMFUNC: the pointer is valid and already in the VMCS. */
-  switchPointer(pointer: bigint): void {
-    this.vmx.controls.eptPointer = pointer
-    this.stage()
-    this.vmx.core.mmu.flushAll()
+  save(): Json {
+    return toBase64(this.ept.save())
   }
 
-  /** INVEPT of any type. The translations through linear addresses went at the VM exit that led here. */
-  invalidate(): void {
-    this.ept.flush()
+  /** `guest`: one runs. Throws StateError for what is not such a state. */
+  restore(part: string, json: Json | undefined, guest: boolean): void {
+    if (!this.ept.restore(fromBase64(part, json))) throw new StateError(part, 'its mappings are damaged')
+    this.vmx.core.mmu.walker.stage = undefined
+    if (guest) this.stage()
   }
 }

@@ -116,19 +116,22 @@ interface Component {
 }
 const HIGH = 1
 const isQuad = (encoding: number): boolean => (encoding & 0x6000) === 0x2000
-const components = new Map<bigint, Component>()
+const ENCODINGS = 0x8000
+/** By encoding; undefined: unsupported. */
+const components = new Array<Component | undefined>(ENCODINGS).fill(undefined)
 for (const [name, encoding] of Object.entries(vmcsFields) as [FieldName, number][]) {
   if (!fieldExists(name)) continue
-  components.set(BigInt(encoding), { name, high: false })
-  if (isQuad(encoding)) components.set(BigInt(encoding | HIGH), { name, high: true })
+  components[encoding] = { name, high: false }
+  if (isQuad(encoding)) components[encoding | HIGH] = { name, high: true }
 }
+const componentOf = (encoding: bigint): Component | undefined => (encoding < ENCODINGS ? components[Number(encoding)] : undefined)
 
 /** r/m, r: a field longer than the destination gives its low part. */
 const vmread: Assist = (cpu, insn) => {
   const vmx = begin(cpu, insn, 'vmread')
   const { current } = vmx
   if (!current) return failInvalid(cpu)
-  const component = components.get(insn.operand(1))
+  const component = componentOf(insn.operand(1))
   if (!component) return failValid(cpu, vmx, VmError.unsupportedComponent)
   insn.setOperand(0, current.readEncoded(component.name, component.high))
   succeed(cpu)
@@ -140,7 +143,7 @@ const vmwrite: Assist = (cpu, insn) => {
   const { current } = vmx
   if (!current) return failInvalid(cpu)
   const value = insn.operand(1)
-  const component = components.get(insn.operand(0))
+  const component = componentOf(insn.operand(0))
   if (!component) return failValid(cpu, vmx, VmError.unsupportedComponent)
   current.writeEncoded(component.name, component.high, value)
   succeed(cpu)

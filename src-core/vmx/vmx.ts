@@ -46,6 +46,8 @@ export class Vmx implements VmxPort {
   /** The second stage of translation of guests that have one, and what follows from another EPT pointer for a running guest. */
   ept: Ept | undefined
   eptPointerChanged: () => void = () => {}
+  /** What a guest's addresses mean: told at each VM entry, with controls and guest state loaded, and at each exit, before host state. */
+  guestMemory: { enter(): void; leave(): void; save(): Json; restore(part: string, json: Json | undefined, guest: boolean): void } | undefined
   /** Why the last VM entry that failed did so. */
   lastFailure: EntryFailure | undefined
   /** A VMX abort: the processor stays shut down until a reset (27.7). */
@@ -135,6 +137,7 @@ export class Vmx implements VmxPort {
 
   reset(): void {
     this.setMode('off')
+    this.guestMemory?.leave()
     this.vmxonPointer = 0
     this.current = undefined
     this.lastFailure = undefined
@@ -163,6 +166,7 @@ export class Vmx implements VmxPort {
         entries: this.counters.entries,
         failedEntries: this.counters.failedEntries,
         exits: [...this.counters.exits],
+        memory: this.guestMemory?.save() ?? null,
       },
     }
   }
@@ -196,6 +200,7 @@ export class Vmx implements VmxPort {
     const failure = f['lastFailure'] as { [name: string]: Json } | null | undefined
     if (failure && !['id', 'section', 'expected', 'actual'].every((name) => typeof failure[name] === 'string')) fail('field lastFailure is not the name of a check')
     if (!this.controls.restore(f['controls'])) fail('field controls is damaged')
+    this.guestMemory?.restore(part, f['memory'], mode === 'nonRoot')
     this.vmxonPointer = vmxonPointer
     this.current = current
     this.lastFailure = failure ? (failure as unknown as EntryFailure) : undefined

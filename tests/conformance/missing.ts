@@ -6,6 +6,7 @@ export const offered: ReadonlySet<string> = new Set([
   ...['SEP', 'SYSCALL', 'RDTSCP', 'FSGSBASE', 'SMAP', 'INVPCID', 'MONITOR', 'PREFETCHW', 'PREFETCHWT1', 'CLFSH', 'CLFLUSHOPT', 'RDPID'],
   ...['CX8', 'CMPXCHG16B', 'POPCNT', 'LZCNT', 'BMI1', 'MOVBE', 'FXSR', 'XSAVE', 'XSAVEOPT'],
   ...['FPU', 'FPU287', 'FPU387', 'FPU+CMOV', 'FPU+SSE3', 'MMX', 'SSE', 'SSE2', 'SSE3', 'SSSE3', 'SSE4_1', 'SSE4_2'],
+  ...['VMX', 'VMX+INVEPT', 'VMX+INVVPID'],
 ])
 
 const vendor = 'other makers’ processors'
@@ -14,9 +15,6 @@ const later = 'later than x86-64-v2; CPUID does not offer it'
 const secure = 'confidential computing and enclaves; CPUID does not offer it'
 /** Feature set → why we do not offer it. */
 export const notOffered: Readonly<Record<string, string>> = {
-  VMX: 'rows of the VMX family',
-  'VMX+INVEPT': 'rows of the VMX family',
-  'VMX+INVVPID': 'rows of the VMX family',
   SMM: 'no system-management mode: RSM outside it is #UD (SDM 2B RSM)',
   IA64: 'JMPE exists on Itanium only',
   INTEL8086_ONLY: old,

@@ -94,6 +94,7 @@ it('TSC and TSC_ADJUST move together (SDM 3B 17.17.3), RDTSC charges and waits',
   expect([rd(cpu, 0x3b), rd(cpu, 0x10)]).toEqual([4000n, 5000n])
   wr(cpu, 0x3b, 0xffff_ffff_ffff_fffen)
   cpu.time = 1
+  cpu.charged = 0
   timeStampAssists.rdtsc(cpu, instruction(cpu))
   expect([cpu.state.gpr.get(2), cpu.state.gpr.get(0), cpu.charged]).toEqual([0xffffffffn, 0xffffffffn, cpu.board.costs.rdtsc])
   cpu.state.tscAux = 0x12345n

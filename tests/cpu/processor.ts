@@ -107,7 +107,7 @@ export function instruction(cpu: Processor, over: Partial<Instruction> & { opera
   return {
     form: { size, row: { operands: row } } as Instruction['form'],
     rip: 0x100n, nextRip: 0x102n, length: 2,
-    operandSize: 32, addressSize: cpu.mode64 ? 64 : 32, rexW: false, rep: '', immediate: 0n, reg: 0, rm: 0, memory: false, segment: 3,
+    operandSize: 32, addressSize: cpu.mode64 ? 64 : 32, rexW: false, rep: '', immediate: 0n, reg: 0, rm: 0, memory: false, segment: 3, base: undefined, index: undefined, scale: 0, displacement: 0,
     offset: () => at,
     linear: (_length, _write, displacement = 0) => at + BigInt(displacement),
     operand: (i) => operands[i]!,

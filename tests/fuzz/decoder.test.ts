@@ -14,7 +14,7 @@ import { random } from '../guests/images.ts'
 const STRINGS = Number(process.env['FUZZ_STRINGS'] ?? 240_000)
 const SEED = Number(process.env['FUZZ_SEED'] ?? 0xdec0de)
 
-const decoder = new Decoder(forms(table), features())
+const decoder = new Decoder(forms(table), features(true))
 const prefixes = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0x48, 0x41, 0x4f, 0x44, 0x40]
 
 /** Prefixes, then an opcode of any map, then random bytes. */

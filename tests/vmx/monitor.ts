@@ -95,7 +95,7 @@ export class Monitor {
     core.setRflags(2n)
     core.mmu.flushAll()
     core.modeChanged()
-    if (core.vmx) this.run('mov ecx, 3Ah\n xor edx, edx\n mov eax, 5\n wrmsr')
+    if (core.vmx) this.run('mov ecx, 3Ah\n mov edx, 0\n mov eax, 5\n wrmsr')
   }
 
   /** Sets the privilege level of 64-bit mode. */
@@ -123,7 +123,7 @@ export class Monitor {
     const cpl = s.cpl
     const end = cpl === 0 ? 'hlt' : 'int3'
     const program = assemble(`${text}\n ${end}\n`, { origin: BigInt(CODE), bits })
-    const data = program.sections[0]!.data
+    const data = program.sections[0]!.bytes
     machine.physical.load(CODE, data)
     machine.code.flush()
     s.rip = BigInt(CODE)

@@ -1,11 +1,13 @@
 // The interpreter's module: a run loop that dispatches records with `br_table`, hot forms as arms, the rest as functions.
 //
 //   block $exit
-//     loop $next
-//       budget ≤ 0 → $exit;  budget −= 1
-//       block × (arms + 1)   br_table record.handler
-//       arm 0 … arm n        each ends in `br $next` with the next record, or leaves through $exit
-//       default              call_indirect record.handler
+//     block $exhausted
+//       loop $next
+//         budget −= 1;  budget < 0 → $exhausted
+//         block × (arms + 1)   br_table record.handler
+//         arm 0 … arm n        each ends in `br $next` with the next record, or leaves through $exit
+//         default              call_indirect record.handler
+//     $exhausted: budget += 1
 //   $exit: store the budget, answer the record
 
 import { offsets } from '../../isa/state.ts'
@@ -82,15 +84,14 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   emit.firstTemporary = 4
   const [record, block, tlb, budget] = [0, 1, 2, 3]
   const c = emit.code
-  c.raw([Op.block, 0x40, Op.loop, 0x40])
-  emit.get(budget)
-  emit.i32(0)
-  c.u8(Op.i32LeS)
-  c.raw([Op.brIf, 1])
+  c.raw([Op.block, 0x40, Op.block, 0x40, Op.loop, 0x40])
   emit.get(budget)
   emit.i32(1)
   c.u8(Op.i32Sub)
-  emit.set(budget)
+  emit.tee(budget)
+  emit.i32(0)
+  c.u8(Op.i32LtS)
+  c.raw([Op.brIf, 1])
   for (let i = 0; i <= arms; i++) c.raw([Op.block, 0x40])
   emit.get(record)
   emit.memory(Op.i32Load16U, Record.handler)
@@ -143,8 +144,13 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   emit.set(budget)
   emit.get(block)
   emit.memory(Op.i32Load, offsets.exit)
-  c.raw([Op.i32Eqz, Op.brIf, 0])
+  c.raw([Op.i32Eqz, Op.brIf, 0, Op.br, 2])
   c.u8(Op.end) // loop
+  c.u8(Op.end) // exhausted: the instruction did not run
+  emit.get(budget)
+  emit.i32(1)
+  c.u8(Op.i32Add)
+  emit.set(budget)
   c.u8(Op.end) // exit
   emit.get(block)
   emit.get(budget)

@@ -125,7 +125,7 @@ export class HandlerEmit extends RecordEmit {
       this.code.u8(Op.return)
     } else {
       this.code.u8(Op.br)
-      this.code.u32(this.depth + this.placement.arm + 1)
+      this.code.u32(this.depth + this.placement.arm + 2)
     }
   }
   protected leaveFault(vector: FaultName): void {

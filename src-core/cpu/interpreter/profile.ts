@@ -12,12 +12,16 @@ const HOT: Readonly<Record<string, readonly number[]>> = {
 const JUMPS = /^J[A-Z]+$/
 const CONDITIONAL = /^(SET|CMOV)(b|ae|e|ne|be|a|s|ns|l|ge|le|g)$/i
 
-const ENCODINGS_LEFT_OUT = /^(A[0-3] mo|8[EC] |0F 2|D[0-3] \/6|C[01] \/6|82 |9A|EA|C[AB]|0F B[CD])/
+/** Encodings of hot mnemonics that compilers hardly use: moves with offsets or system registers, aliases, far transfers. */
+const RARE = /^(A[0-3] mo|8[EC] |0F 2|D[0-3] \/6|C[01] \/6|82 |9A|EA|C[AB]|0F B[CD]|0F (1[89A-E]|0D)|F3 0F|66 0F|1[0-9A-F] |9B|0F A[08]|0F A[19]|(06|07|0E|16|17|1E|1F)$)/
+/** These are hot in their register forms only. */
+const REGISTER_ONLY = new Set(['SHL', 'SHR', 'SAR', 'NEG', 'NOT', 'BT', 'MOVSX', 'IMUL'])
 
 export function isHot(form: Form): boolean {
   const { row } = form
-  if (form.repeat !== '' || row.attributes.modes === 'not64' || ENCODINGS_LEFT_OUT.test(row.encoding)) return false
+  if (form.repeat !== '' || row.attributes.modes === 'not64' || RARE.test(row.encoding)) return false
   const m = row.mnemonic
+  if (form.memory && REGISTER_ONLY.has(m)) return false
   if (JUMPS.test(m) && m !== 'JMP') return form.size === 64 && !/CXZ/i.test(m)
   if (CONDITIONAL.test(m)) return /^SET/i.test(m) ? !form.memory : form.size === 64 && !form.memory
   return HOT[m]?.includes(form.size) ?? false
