@@ -34,5 +34,6 @@ export function savedFlags(cpu: Processor, e: Event): bigint {
   return e.kind === 'external' || e.kind === 'nmi' ? flags : flags & ~Rflags.RF
 }
 
-const isFault = (vector: number): boolean =>
+/** Exceptions that save RIP at their instruction and set RF (SDM 3A table 6-1). */
+export const isFault = (vector: number): boolean =>
   vector !== Vector.DB && vector !== Vector.BP && vector !== Vector.OF && vector !== Vector.DF && vector !== Vector.MC

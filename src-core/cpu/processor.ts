@@ -10,6 +10,8 @@ import type { Instruction } from './instruction.ts'
 import type { Intercepts } from './intercepts.ts'
 import type { ProcessorState } from '../isa/state.ts'
 
+export { offsets, type FieldName, type ProcessorState } from '../isa/state.ts'
+
 /** The local APIC as its processor uses it. */
 export interface LocalApicPort {
   /** Highest pending vector above the processor priority, or -1. */

@@ -15,9 +15,14 @@ export function powerOn(core: Core, bootstrap: boolean): void {
   s.fcw = 0x40
   s.fsw = 0
   s.ftw = 0
+  s.fop = s.fcs = s.fds = 0
+  s.fip = s.fdp = 0n
   s.mxcsr = 0x1f80
   s.xcr0 = 1n
-  s.tscOffset = 0n
+  s.tscOffset = s.tscAux = 0n
+  s.star = s.lstar = s.cstar = s.fmask = s.kernelGsBase = 0n
+  s.sysenterCs = s.sysenterEsp = s.sysenterEip = 0n
+  for (let i = 0; i < 4; i++) s.pdpte.set(i, 0n)
   modelRegisters(core).reset()
   core.vmx?.reset()
   s.cr0 = Cr0.ET | Cr0.NW | Cr0.CD

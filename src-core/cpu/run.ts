@@ -16,7 +16,8 @@ import { ES_REFERENCE } from './interpreter/record-operands.ts'
 import { CODE_TLB_BYTES, type CodeCache } from './code.ts'
 import type { Event } from './event.ts'
 import { CodeFetch } from './fetch.ts'
-import { initialise, powerOn, startAt } from './reset.ts'
+import { couldWake, takeEvents } from './boundary.ts'
+import { powerOn } from './reset.ts'
 import type { CodeSize } from '../isa/decoder.ts'
 import { deliver } from './events.ts'
 import { Again, Fault, again } from './fault.ts'
@@ -237,7 +238,7 @@ export class Core implements Processor {
       const guest = this.intercepts?.guest
       if (guest !== undefined && this.time >= guest.deadline) this.attention = true
       if (this.attention) {
-        const events = this.takeEvents()
+        const events = takeEvents(this)
         if (events === 'inactive') return this.rest()
         if (events === 'taken') {
           const current = this.intercepts?.guest
@@ -472,64 +473,6 @@ export class Core implements Processor {
     }
   }
 
-  // ---- events ---------------------------------------------------------------------------------------
-  /** INIT, SIPI, debug traps, NMI, interrupts, and a monitor's events between them, in priority order (SDM 3A table 6-2). */
-  private takeEvents(): 'none' | 'taken' | 'inactive' {
-    const s = this.state
-    this.attention = false
-    const guest = this.intercepts?.guest
-    if (guest?.boundary('beforeInit')) return 'taken'
-    if (this.signals.init && this.vmx?.mode !== 'root' && !(guest && s.activity === 3)) {
-      this.signals.init = false
-      if (this.intercepts?.taken('init')) return 'taken'
-      initialise(this)
-      this.apic.initialise()
-      return 'inactive'
-    }
-    if (s.activity === 3) {
-      if (this.signals.sipi < 0) return 'inactive'
-      const vector = this.signals.sipi
-      this.signals.sipi = -1
-      if (this.intercepts?.taken('sipi', vector)) return 'taken'
-      startAt(this, vector)
-    }
-    const shutdown = s.activity === 2
-    const shadow = s.interruptibility & 3
-    if (!shutdown) {
-      if (guest?.boundary('beforeTraps')) return 'taken'
-      if (s.pendingDebug && !(shadow & 2)) {
-        const bits = s.pendingDebug
-        s.pendingDebug = 0
-        s.activity = 0
-        this.deliver({ vector: Vector.DB, kind: 'exception', debug: bits, returnRip: s.rip })
-        return this.taken()
-      }
-    } else if (!guest) return 'inactive'
-    if (guest?.boundary('beforeNmi')) return 'taken'
-    if (this.signals.nmi && !(s.interruptibility & 8) && !shadow) {
-      this.signals.nmi = false
-      if (this.intercepts?.taken('nmi')) return 'taken'
-      s.activity = 0
-      this.deliver({ vector: Vector.NMI, kind: 'nmi', returnRip: s.rip })
-      return this.taken()
-    }
-    if (shutdown) return 'inactive'
-    if (shadow) return 'none'
-    if (guest?.boundary('beforeInterrupts')) return 'taken'
-    if ((s.rflags & Rflags.IF || guest?.takesInterrupts) && this.apic.pendingVector() >= 0) {
-      if (this.intercepts?.taken('externalInterrupt')) return 'taken'
-      s.activity = 0
-      this.interrupts++
-      this.deliver({ vector: this.apic.acknowledge(), kind: 'external', returnRip: s.rip })
-      return this.taken()
-    }
-    return 'none'
-  }
-  private taken(): 'taken' {
-    this.attention = true
-    return 'taken'
-  }
-
   /** Not halted, shut down or waiting for a start-up IPI. */
   get running(): boolean {
     return this.state.activity === 0
@@ -537,14 +480,7 @@ export class Core implements Processor {
 
   /** Could the processor run, or be woken by what is pending? */
   get runnable(): boolean {
-    const a = this.state.activity
-    if (a === 0) return true
-    if (!this.attention) return false
-    if (this.signals.init) return true
-    if (a === 3) return this.signals.sipi >= 0
-    if (this.intercepts?.guest?.wakes) return true
-    if (a === 2) return this.signals.nmi && this.intercepts?.guest !== undefined
-    return this.signals.nmi || this.state.pendingDebug !== 0 || ((this.state.rflags & Rflags.IF) !== 0n && this.apic.pendingVector() >= 0)
+    return this.state.activity === 0 || (this.attention && couldWake(this))
   }
 
   /** Power-on or reset. */

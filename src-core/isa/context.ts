@@ -3,7 +3,7 @@
 import type { Assists } from './assists.ts'
 import type { CallArguments, CallName, CallResult } from './calls.ts'
 import type { Lanes } from './lanes.ts'
-import type { Addr, Bit, Condition, Done, FaultName, FlagBit, If, OpSize, Pair, Size, Val } from './value.ts'
+import type { Addr, Bit, Condition, Done, FaultName, FlagValues, If, OpSize, Pair, Size, Val } from './value.ts'
 
 /** Which family's availability `before` checks: CR0.EM/TS, CR4.OSFXSR, pending x87 errors (SDM 3A 2.5, 13.1). */
 export type Family = 'x87' | 'x87NoWait' | 'mmx' | 'sse'
@@ -60,16 +60,7 @@ export interface E<W extends OpSize> extends Lanes {
   flagsSub<X extends Size>(a: Val<X>, b: Val<X>, r: Val<X>, carry?: 'keep'): Done
   flagsLogic<X extends Size>(r: Val<X>): Done
   /** ZF, SF and PF come from `result`, or one by one (then ZF must be given; SF and PF default to 0). `unless`: all flags stay. */
-  flags<X extends Size>(f: {
-    result?: Val<X> | 'keep' | { undefined: Val<X> }
-    ZF?: Bit
-    SF?: FlagBit
-    PF?: FlagBit
-    CF: FlagBit
-    OF: FlagBit
-    AF: FlagBit
-    unless?: Bit
-  }): Done
+  flags<X extends Size>(f: FlagValues<X>): Done
   /** All six flags are undefined in the SDM and recorded hardware leaves them: prints nothing, the probe records it. */
   flagsUndefined(): Done
   /** RFLAGS.DF and the step of string instructions. */

@@ -6,7 +6,7 @@
 import { Op } from '../wasm/opcodes.ts'
 import { Kind } from './arena.ts'
 import { LanesEmit } from './lanes-emit.ts'
-import type { Bit, Condition, Done, FlagBit, Size, Val } from './value.ts'
+import type { Bit, Condition, Done, FlagBit, FlagValues, Size, Val } from './value.ts'
 
 const done = undefined as Done
 const enum Pending { None, Add, Sub, Logic, Each }
@@ -147,16 +147,7 @@ export abstract class FlagsEmit extends LanesEmit {
   flagsLogic<X extends Size>(r: Val<X>): Done {
     return this.pend(Pending.Logic, 0, 0, r, false)
   }
-  flags<X extends Size>(f: {
-    result?: Val<X> | 'keep' | { undefined: Val<X> }
-    ZF?: Bit
-    SF?: FlagBit
-    PF?: FlagBit
-    CF: FlagBit
-    OF: FlagBit
-    AF: FlagBit
-    unless?: Bit
-  }): Done {
+  flags<X extends Size>(f: FlagValues<X>): Done {
     if (!this.flagsLive) {
       this.flagState.kind = Pending.None
       return done

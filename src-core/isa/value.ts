@@ -34,3 +34,15 @@ export const conditions: readonly Condition[] = [
 export type FaultName = '#DE' | '#UD' | '#GP' | '#NM' | '#MF' | '#XM' | '#SS' | '#BP' | '#OF' | '#BR' | '#DB'
 /** A flag a row writes: a value, the old one, or what recorded Intel hardware gives where the SDM says undefined. */
 export type FlagBit = Bit | 'keep' | { readonly undefined: Bit | 'keep' }
+
+/** Flags a row states one by one. ZF, SF and PF come from `result`, or ZF is given and SF and PF (else 0). `unless`: all flags stay. */
+export interface FlagValues<X extends number> {
+  readonly result?: Val<X> | 'keep' | { readonly undefined: Val<X> }
+  readonly ZF?: Bit
+  readonly SF?: FlagBit
+  readonly PF?: FlagBit
+  readonly CF: FlagBit
+  readonly OF: FlagBit
+  readonly AF: FlagBit
+  readonly unless?: Bit
+}

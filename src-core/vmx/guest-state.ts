@@ -3,7 +3,7 @@
 
 import type { FieldName } from '../arch/vmcs-fields.ts'
 import { Cr0, Cr4, Efer, RSP } from '../arch/registers.ts'
-import { offsets, type FieldName as StateField, type ProcessorState } from '../cpu/state.ts'
+import { offsets, type FieldName as StateField, type ProcessorState } from '../cpu/processor.ts'
 import { slots, type Vmcs } from './vmcs.ts'
 
 /** Pairs: word of the processor block, word of the VMCS region. */

@@ -390,6 +390,45 @@ describe('INVEPT and INVVPID', () => {
   })
 })
 
+describe('any operand', () => {
+  /** xorshift32 */
+  const numbers = (seed: number) => (): number => {
+    seed ^= seed << 13
+    seed ^= seed >>> 17
+    seed ^= seed << 5
+    return seed >>> 0
+  }
+
+  it('ends in success, a VMfail or a fault, and pointers stay pages of DRAM with the revision id', () => {
+    m.begin()
+    const next = numbers(0x1234567)
+    const places = [0, VMXON, ...VMCS, DATA, 0xfee0_0000, MEGABYTES << 20]
+    const pointer = (): bigint => {
+      const base = BigInt(places[next() % places.length]!)
+      return next() % 3 === 0 ? base ^ (1n << BigInt(next() % 64)) : base
+    }
+    const seen = new Set<string>()
+    for (let n = 0; n < 400; n++) {
+      const instruction = (['vmclear', 'vmptrld', 'vmxon', 'vmread', 'vmwrite', 'invept', 'invvpid', 'vmptrst', 'vmresume'] as const)[next() % 9]!
+      const encoding = next() % 2 ? next() % 0x7000 : Object.values(vmcsFields)[next() % Object.values(vmcsFields).length]!
+      m.poke64(DATA, pointer())
+      m.poke64(DATA + 8, pointer())
+      const first = `mov rax, ${instruction.startsWith('inv') ? next() % 6 : encoding}\n mov rbx, ${pointer()}\n`
+      const texts = {
+        vmread: 'vmread rbx, rax', vmwrite: 'vmwrite rax, rbx', invept: `invept rax, oword [abs ${DATA}]`, invvpid: `invvpid rax, oword [abs ${DATA}]`, vmresume: 'vmresume',
+      } as Record<string, string>
+      const result = m.result(first + (texts[instruction] ?? `${instruction} ${MEMORY}`))
+      seen.add(`${instruction} ${result}`)
+      expect([instruction, result]).toEqual([instruction, expect.stringMatching(/^(ok|invalid|valid \d+)$/)])
+      const { current } = m.vmx
+      if (current) expect([current.header, m.machine.physical.host(current.address) !== 0, current.address % 4096]).toEqual([REVISION, true, 0])
+    }
+    for (const what of ['vmclear ok', 'vmclear valid 2', 'vmptrld ok', 'vmptrld valid 9', 'vmptrld valid 11', 'vmread valid 12', 'vmwrite ok', 'invept valid 28', 'vmresume valid 5']) {
+      expect([...seen]).toContain(what)
+    }
+  })
+})
+
 describe('saved state', () => {
   it('comes back with mode, pointers, launch state and counters', () => {
     m.begin()
