@@ -20,6 +20,9 @@ const inline = (bytes: Uint8Array): string => {
   return `new Uint8Array(Buffer.from('${text}', 'base64'))`
 }
 
+const numbers = (list: Uint16Array): string =>
+  `new Uint16Array(${inline(new Uint8Array(list.buffer, list.byteOffset, list.byteLength))}.buffer)`
+
 /** Minos assembled now: its image goes into the bundle in place of the texts and the assembler. */
 async function minos(): Promise<string> {
   const { minosImage } = (await tsImport(MINOS, here)) as typeof import('./src-core/guests/minos/load.ts')
@@ -31,13 +34,12 @@ async function interpreter(): Promise<string> {
   const { table } = (await tsImport(TABLE, here)) as typeof import('./src-core/isa/table.ts')
   const { forms } = (await tsImport(FORMS, here)) as typeof import('./src-core/isa/forms.ts')
   const { loadInterpreter } = (await tsImport(INTERPRETER, here)) as typeof import('./src-core/cpu/interpreter/load.ts')
-  const { bytes, handlers, assists, ...rest } = loadInterpreter(forms(table))
+  const { bytes, handlers, anyHandlers, assists } = loadInterpreter(forms(table))
   const known = [...assists.entries()].filter(([, assist]) => assist !== undefined)
   return [
     `const assists = new Array(${assists.length})`,
     `for (const [id, assist] of JSON.parse(${JSON.stringify(JSON.stringify(known))})) assists[id] = assist`,
-    `const handlers = new Uint16Array(${inline(new Uint8Array(handlers.buffer, handlers.byteOffset, handlers.byteLength))}.buffer)`,
-    `const interpreter = { bytes: ${inline(bytes)}, handlers, assists, ...${JSON.stringify(rest)} }`,
+    `const interpreter = { bytes: ${inline(bytes)}, handlers: ${numbers(handlers)}, anyHandlers: ${numbers(anyHandlers)}, assists }`,
     `export const loadInterpreter = () => interpreter\n`,
   ].join('\n')
 }

@@ -257,6 +257,8 @@ export const EptVpid = {
   pages1G: 1n << 17n,
   invept: 1n << 20n,
   accessedDirty: 1n << 21n,
+  /** Exit qualifications of EPT violations tell of the guest's page. */
+  advancedViolation: 1n << 22n,
   inveptSingle: 1n << 25n,
   inveptAll: 1n << 26n,
   invvpid: 1n << 32n,

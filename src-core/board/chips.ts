@@ -151,10 +151,9 @@ export function buildChips(config: BoardConfig, clock: Clock, io: Bus, memory: B
 }
 
 function firmwareItems(config: BoardConfig): Map<number, Uint8Array> {
-  const bytes = config.ranges.reduce((sum, r) => sum + r.length, 0)
   const processors = config.processors.length
   return new Map([
-    [0x03, littleEndian(bytes, 8)],
+    [0x03, littleEndian(config.megabytes * MIB, 8)],
     [0x05, littleEndian(processors, 2)],
     [0x0f, littleEndian(processors, 2)],
     [0x11, littleEndian(0, 4)],

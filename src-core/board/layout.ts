@@ -4,7 +4,7 @@
 
 export const KIB = 1024
 export const MIB = 1024 * KIB
-export const GIB = 1024 * MIB
+const GIB = 1024 * MIB
 
 //   guest-physical memory
 //   00000000 ─ real-mode vectors, BIOS data area at 400H
@@ -33,18 +33,12 @@ export const PCI_MEMORY_HIGH = { address: 0x80_0000_0000, length: 4 * GIB } as c
 export const IOAPIC = { address: 0xfec00000, length: 0x1000 } as const
 /** What the I/O APIC's ID register reads after reset (82093AA 3.2.1). */
 export const IOAPIC_ID = 0
-export const IOAPIC_PINS = 24
 export const HPET = { address: 0xfed00000, length: 0x400 } as const
 /** General capabilities, low half (IA-PC HPET 1.0a 2.3.4): vendor 8086H, legacy route, 64 bits, three comparators, revision 1. */
 export const HPET_CAPABILITIES = 0x8086a201
 export const HPET_MINIMUM_TICK = 100
 export const LAPIC = { address: 0xfee00000, length: 0x1000 } as const
-export const MESSAGE_INTERRUPTS = { address: 0xfee00000, length: 0x100000 } as const
 export const TEST_DEVICE_MEMORY = { address: 0xff000000, length: 0x10000 } as const
-export const RESET_VECTOR = 0xfffffff0
-
-/** Where a guest's INIT–SIPI sequence usually points application processors first (vector 0). */
-export const AP_TRAMPOLINE = 0
 
 export const PORT = {
   pic1: 0x20,
@@ -94,8 +88,6 @@ export const POWER = {
 } as const
 /** PM1 control SLP_TYP value that, with SLP_EN, switches off (\_S5). */
 export const SLEEP_TYPE_S5 = 0
-/** The PM timer counts 24 bits at 3.579545 MHz. */
-export const PM_TIMER_BITS = 24
 /** Written to port CF9H: full reset (82371SB 2.4.5: RST_CPU | SRST). */
 export const RESET_VALUE = 0x06
 export const CMOS_CENTURY = 0x32

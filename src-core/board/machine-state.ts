@@ -5,7 +5,15 @@ import { StateError, type Json } from '../memory/device.ts'
 
 export const STATE_VERSION = 1
 
-const cycles = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
+/** Points of time that still leave minutes of counting by ones. */
+const cycles = z.number().min(0).max(2 ** 53 - 2 ** 40)
+/** In cycles: no part of a running machine is further from its clock (a chunk, a slice, and what one instruction may cost). */
+const MOST_APART = 2 ** 24
+
+/** Throws StateError for a time that the clock could not meet, or would take for ever to reach. */
+export function requireNear(part: string, clock: number, time: number): void {
+  if (Math.abs(time - clock) > MOST_APART) throw new StateError(part, `at cycle ${time}, the machine is at ${clock}`)
+}
 const part = z.object({ version: z.number(), fields: z.record(z.string(), z.unknown()) })
 const shape = z.object({
   version: z.literal(STATE_VERSION),
@@ -32,5 +40,8 @@ export function machineState(state: Json, processors: number): MachineState {
     if (list.length !== processors) throw new StateError('machine', `${name}: ${list.length} entries, this board has ${processors} processors`)
   }
   if (s.slice && s.slice.processor >= processors) throw new StateError('machine', 'slice: no such processor')
+  for (const [name, time] of [['latest', s.latest], ['slice', s.slice?.end ?? 0], ...s.wakeTimes.map((t) => ['wakeTimes', t] as const)] as const) {
+    if (time > s.time) requireNear(name, s.time, time)
+  }
   return s
 }

@@ -29,7 +29,7 @@ import { COSTS, latency, WALK_REFERENCE } from './costs.ts'
 import { enter } from './entry.ts'
 import { firmware } from './firmware.ts'
 import { LAPIC, MIB } from './layout.ts'
-import { machineState, STATE_VERSION } from './machine-state.ts'
+import { machineState, requireNear, STATE_VERSION } from './machine-state.ts'
 import { enterVirtualWireMode } from './virtual-wire.ts'
 import { VirtualClock } from './virtual-clock.ts'
 import { guestSupport } from '../vmx/intercepts.ts'
@@ -298,6 +298,11 @@ export class Machine {
     return running.length === 0 ? this.clock.time : Math.max(this.clock.time, Math.min(...running))
   }
 
+  /** All processors are halted with interrupts off, shut down, or wait to be started: nothing the board does by itself will wake one. */
+  get deaf(): boolean {
+    return this.cores.every((core) => !core.runnable && core.deaf)
+  }
+
   /** `run` returns at the next instruction boundary, without a stop; a later `run` goes on as if nothing had been. */
   interrupt(): void {
     this.interrupted = true
@@ -404,6 +409,11 @@ export class Machine {
     s.wakeTimes.forEach((t, n) => (this.wakeTimes[n] = t))
     s.parked.forEach((p, n) => (this.parked[n] = p))
     this.slice = s.slice ? { core: this.cores[s.slice.processor]!, end: s.slice.end } : undefined
+    if (this.clock.next < s.time) requireNear('timers', s.time, this.clock.next)
+    for (const core of this.cores) {
+      const at = this.parked[core.index] ? Math.max(core.time, this.wakeTimes[core.index]!) : core.time
+      if (core.runnable || at > s.time) requireNear(`processor${core.index}`, s.time, at)
+    }
   }
 
   /** The runnable processor least far in time (the lowest number among equals), and the time of the second. */

@@ -4,7 +4,7 @@
 import type { DramRange } from '../memory/physical.ts'
 import { ACPI_TABLES, BIOS_RESERVED, EBDA } from './layout.ts'
 
-export const AddressRange = { memory: 1, reserved: 2, acpi: 3, nvs: 4 } as const
+const AddressRange = { memory: 1, reserved: 2, acpi: 3, nvs: 4 } as const
 
 export interface MemoryMapEntry {
   readonly address: number

@@ -15,7 +15,7 @@ const TIMER_VECTOR = 8
 const SPURIOUS_VECTOR_REGISTER = 0xf0
 const LVT_LINT0 = 0x350
 
-export function enterVirtualWireMode(physical: PhysicalMemory, io: Bus, bootstrapLapic: Registers): void {
+export function enterVirtualWireMode(physical: Pick<PhysicalMemory, 'load'>, io: Bus, bootstrapLapic: Registers): void {
   const segment = BIOS_RESERVED.address >> 4
   physical.load(BIOS_RESERVED.address + TICK_OFFSET, TICK)
   physical.load(TIMER_VECTOR * 4, new Uint8Array([TICK_OFFSET & 0xff, TICK_OFFSET >> 8, segment & 0xff, segment >> 8]))

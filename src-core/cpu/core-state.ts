@@ -1,4 +1,4 @@
-// A processor's state as named, versioned fields (DESIGN: "everything a machine is made of can be saved and restored").
+// A processor's state as named, versioned fields (ARCHITECTURE.md, "Devices").
 // Scalars of 64 bits are hexadecimal text, byte fields and translations base64; derived fields are worked out again.
 
 import { StateError, type Json, type SavedState } from '../memory/device.ts'

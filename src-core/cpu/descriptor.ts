@@ -1,10 +1,5 @@
 // Segment, system-segment and gate descriptors (SDM 3A 3.4.5, 3.5, 5.8.3, 6.11, 6.14.1, 7.2.2, 7.2.5). Pure parsing.
-//
-//   high  31─────24 23 22  21 20  19──16 15 14─13 12 11──8 7──────0     gate  31───────16 15 14─13 12 11──8 7──5 4────0
-//         base31:24 G  D/B L  AVL limit  P  DPL   S  type  base23:16          offset31:16 P  DPL   0  type  0    count/IST
-//   low   31──────────────16 15────────────0                            low   31───────16 15───────────0
-//         base15:0           limit15:0                                        selector    offset15:0
-//   upper (16-byte forms)   base63:32 or offset63:32; the dword behind it holds zeros in bits 12:8
+
 import { Rights } from '../arch/registers.ts'
 
 /** System-segment and gate types (SDM 3A table 3-2). IA-32e mode has only LDT, the 32-bit numbers of TSS, call, interrupt and trap gate exist. */
@@ -25,6 +20,12 @@ export const SystemType = {
 
 const S = 1 << 12
 const CODE = S | (1 << 11)
+
+//   high  31─────24 23 22  21 20  19──16 15 14─13 12 11──8 7──────0     gate  31───────16 15 14─13 12 11──8 7──5 4────0
+//         base31:24 G  D/B L  AVL limit  P  DPL   S  type  base23:16          offset31:16 P  DPL   0  type  0    count/IST
+//   low   31──────────────16 15────────────0                            low   31───────16 15───────────0
+//         base15:0           limit15:0                                        selector    offset15:0
+//   upper (16-byte forms)   base63:32 or offset63:32; the dword behind it holds zeros in bits 12:8
 
 export class Descriptor {
   constructor(

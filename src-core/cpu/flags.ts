@@ -1,4 +1,4 @@
-// RFLAGS from the two flag words and back (TABLE §5; layout in isa/flags-emit.ts), on 32-bit halves of the processor block.
+// RFLAGS from the two flag words and back (isa/flags-emit.ts draws them), on 32-bit halves of the processor block.
 
 import { offsets, type ProcessorState } from '../isa/state.ts'
 
@@ -24,7 +24,10 @@ function arithmeticFlags(w: Uint32Array): number {
   return CF | (PF << 2) | (((aux >> 3) & 1) << 4) | (ZF << 6) | (SF << 7) | (OF << 11)
 }
 
-export const readRflags = (s: ProcessorState): bigint => BigInt(((s.words[RFLAGS]! & ~ARITHMETIC) | FIXED | arithmeticFlags(s.words)) >>> 0)
+/** RFLAGS as an unsigned number: its upper half is 0. */
+export const rflagsNumber = (s: ProcessorState): number => ((s.words[RFLAGS]! & ~ARITHMETIC) | FIXED | arithmeticFlags(s.words)) >>> 0
+
+export const readRflags = (s: ProcessorState): bigint => BigInt(rflagsNumber(s))
 
 export function writeRflags(s: ProcessorState, value: bigint): void {
   const w = s.words

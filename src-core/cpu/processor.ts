@@ -50,15 +50,15 @@ export interface BoardPort {
     readonly vmEntry: number
     readonly vmExit: number
   }
-  /** Reset asked for by a triple fault or the reset line. */
+  /** Shutdown (SDM 3A 6.15, #DF). */
   tripleFault(processor: Processor): void
   /** Wakes this processor at a virtual time (cycles); undefined: no longer. */
   alarm(time: number | undefined): void
-  /** CPUID leaf answered by a paravirtual layer, or undefined for the processor's own. */
+  /** The guest asked for something that the processor does not have: `what` names it, for the report. */
   unimplemented(what: string): void
 }
 
-/** How the run loop sees an interrupt source change. */
+/** What the local APIC has asked for and the processor has not yet done. */
 export interface Signals {
   nmi: boolean
   init: boolean

@@ -2,10 +2,11 @@
 //
 //    0 handler │ 2 page offset │ 4 reg │ 6 rm │ 8 base │ 10 index │ 12 scale │ 13 kind │ 14 length │ 15 segment
 //   16 displacement (i32)      │ 20 link: record of the branch target, or 0 │ 24 immediate or target − page start (i64)
-//
-// reg, rm, base and index are byte offsets into the processor block. For string and counter instructions base holds the
-// keep mask and index the address mask.
 
+/**
+ * Byte offsets in a record. reg, rm, base and index are byte offsets into the processor block; for string and counter instructions
+ * base names the keep mask and index the address mask.
+ */
 export const Record = {
   size: 32,
   handler: 0,

@@ -79,6 +79,8 @@ export class Core implements Processor {
   attention = true
   /** The run ended because this processor must wait for others. */
   yielded = false
+  /** The board's own software in VMX root operation, which then runs in the place of code in memory. It enters a guest, waits or halts. */
+  rootProgram: (() => void) | undefined
 
   private readonly words: Int32Array
   private readonly parts: CoreParts
@@ -184,19 +186,24 @@ export class Core implements Processor {
     this.attention = true
     const w = this.words
     const { cr0, cr4, efer } = this.at
-    const same = w[cr0] === this.knownCr0 && w[cr4] === this.knownCr4 && w[efer] === this.knownEfer
-    if (same && this.mode64_ && s.segRights.get(CS) & Rights.L) {
-      // between privilege levels of 64-bit mode: nothing else depends on them
+    const same = this.mode64_ && w[cr0] === this.knownCr0 && w[cr4] === this.knownCr4 && w[efer] === this.knownEfer
+    if (this.mode64_ && isMode64(s)) {
+      // within 64-bit mode: of segments only FS and GS count
       s.cpl = (s.segRights.get(SS) >> Rights.dplShift) & 3
-      s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
       deriveSegment(s, FS)
       deriveSegment(s, GS)
-      this.mmu.modeChanged()
-      return
-    }
+    } else this.derive()
+    s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
+    this.mmu.modeChanged()
+    if (same && this.mode64_) return
     this.knownCr0 = w[cr0]!
     this.knownCr4 = w[cr4]!
     this.knownEfer = w[efer]!
+    updateAvailability(s)
+    updateSseNative(s)
+  }
+  private derive(): void {
+    const s = this.state
     deriveMode(s)
     this.mode64_ = isMode64(s)
     this.real = isRealMode(s)
@@ -204,16 +211,11 @@ export class Core implements Processor {
     this.codeSize = codeSize(s)
     const base = Number(s.csBase)
     const limit = s.segLimit.get(CS)
-    if (this.codeSize !== this.knownSize || base !== this.knownBase || limit !== this.knownLimit) {
-      this.knownSize = this.codeSize
-      this.knownBase = base
-      this.knownLimit = limit
-      this.fetch.forget()
-    }
-    s.codeTlb = this.parts.layout.codeTlb + (s.cpl === 3 ? CODE_TLB_BYTES : 0)
-    updateAvailability(s)
-    updateSseNative(s)
-    this.mmu.modeChanged()
+    if (this.codeSize === this.knownSize && base === this.knownBase && limit === this.knownLimit) return
+    this.knownSize = this.codeSize
+    this.knownBase = base
+    this.knownLimit = limit
+    this.fetch.forget()
   }
   segmentChanged(index: number): void {
     if (index === CS || index === 2) this.modeChanged()
@@ -235,6 +237,10 @@ export class Core implements Processor {
     const w = this.words
     this.yielded = false
     while (this.time < until && !this.yielded) {
+      if (this.rootProgram !== undefined && this.vmx?.mode === 'root' && w[this.at.activity] === 0) {
+        this.rootProgram()
+        continue
+      }
       const guest = this.intercepts?.guest
       if (guest !== undefined && this.time >= guest.deadline) this.attention = true
       if (this.attention) {
@@ -298,7 +304,6 @@ export class Core implements Processor {
   /** After a VM entry or exit: TF and RF of the instruction that ends so were the other side's (SDM 3C 26.1, 27.5.6). */
   transferred(): void {
     this.untrapped = this.loadedRf = this.attention = true
-    this.debugRegistersChanged()
   }
 
   /** DR7 enables an instruction breakpoint (SDM 3B 17.2.4). */
@@ -476,6 +481,11 @@ export class Core implements Processor {
   /** Not halted, shut down or waiting for a start-up IPI. */
   get running(): boolean {
     return this.state.activity === 0
+  }
+
+  /** Stopped, and no maskable interrupt could change that. */
+  get deaf(): boolean {
+    return !this.running && (this.state.activity !== 1 || (this.state.rflags & Rflags.IF) === 0n)
   }
 
   /** Could the processor run, or be woken by what is pending? */

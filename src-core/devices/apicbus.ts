@@ -42,7 +42,7 @@ export interface InterruptBus {
 }
 
 /** Whether `message` is meant for `agent`. */
-export function isDestination(agent: ApicAgent, message: ApicMessage): boolean {
+function isDestination(agent: ApicAgent, message: ApicMessage): boolean {
   const { destination } = message
   if (agent.mode === 'disabled') return false
   if (destination === (message.wide ? 0xffffffff : 0xff)) {

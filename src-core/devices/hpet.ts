@@ -7,7 +7,7 @@ import { armAt, Oscillator, SHORTEST_PERIOD } from './oscillator.ts'
 import { dwordRegisters } from './registers.ts'
 import { flag, list, optional, record, restoreAs, saveAs, time, uint, word64, type Values } from './state.ts'
 
-export const HPET_FREQUENCY = 100_000_000
+const HPET_FREQUENCY = 100_000_000
 const PERIOD = 10_000_000 // femtoseconds
 const TIMERS = 3
 const ALL = (1n << 64n) - 1n

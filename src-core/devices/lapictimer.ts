@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../memory/device.ts'
 import { armAt, Oscillator, SHORTEST_PERIOD } from './oscillator.ts'
 import { integer, optional, time, uint, word64, type Values } from './state.ts'
 
-export const TIMER_MODE = { oneShot: 0, periodic: 1, deadline: 2 } as const
+const TIMER_MODE = { oneShot: 0, periodic: 1, deadline: 2 } as const
 
 export const lapicTimerShape = {
   mode: integer(0, 2),

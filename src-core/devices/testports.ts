@@ -7,8 +7,8 @@ import { bytes, restoreAs, saveAs, uint } from './state.ts'
 
 const SHUTDOWN = 'Shutdown'
 /** Bytes of the memory page's region. */
-export const TEST_MEMORY = 0x10000
-export const TEST_INTERRUPTS = 24
+const TEST_MEMORY = 0x10000
+const TEST_INTERRUPTS = 24
 
 const shape = { echo: bytes(4), memory: bytes(TEST_MEMORY), letters: uint(3), lines: uint(TEST_INTERRUPTS) }
 

@@ -1,4 +1,4 @@
-// Values as nodes of a flat arena, printed as WebAssembly when a row commits (TABLE §8, "Regions").
+// Values as nodes of a flat arena, printed as WebAssembly when a row commits.
 // A node used once is printed in place; one used twice gets a temporary local. No object per value.
 
 import { Bytes } from '../wasm/bytes.ts'
@@ -16,7 +16,7 @@ export const enum Kind {
   Lane, //     op(a [, b]) with a lane immediate in c; b = 0: none
   Shuffle, //  i8x16.shuffle(a, b), c: index into `vectors`
   Select, //   c ? a : b
-  Load, //     op at address b (node; 0: none, then local a) + offset c
+  Load, //     op at local a + offset c
   Indirect, // op at local `a` + the unsigned 16-bit field at local b + c (register named by a decoded record)
   Invoke, //   internal function a with argument nodes from `arguments_[b]`
   Alias, //    the same WebAssembly value as a, in another width
@@ -137,12 +137,6 @@ export abstract class Arena {
   /** A load at `local + offset`, printed where its value is needed: only for memory that cannot change before. */
   protected loadAt(op: number, type: TypeCode, width: number, local: number, offset: number): number {
     return this.node(Kind.Load, op, type, width, 0, local, 0, offset)
-  }
-
-  /** A load at an address node + offset. */
-  protected loadFrom(op: number, type: TypeCode, width: number, address: number, offset: number): number {
-    this.use(address)
-    return this.node(Kind.Load, op, type, width, 0, 0, address, offset)
   }
 
   /** A load at `base` + (u16 at `record` + field). */
@@ -286,8 +280,7 @@ export abstract class Arena {
         this.code.u8(Op.select)
         break
       case Kind.Load:
-        if (b) this.emit(b)
-        else this.get(a)
+        this.get(a)
         this.memory(this.op[x]!, c)
         break
       case Kind.Indirect:

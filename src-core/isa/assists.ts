@@ -1,4 +1,4 @@
-// Instructions that are TypeScript functions over the processor (TABLE §7): far transfers, system registers, rare formats.
+// Instructions that are TypeScript functions over the processor (README.md, "Calls and assists"): far transfers, system registers, rare formats.
 // Names and constant arguments are declared here, implemented in cpu (and vmx), joined by the board.
 
 /** Assist name → its constant arguments, fixed when the row is printed. Operand values come through `insn.operand(i)`. */

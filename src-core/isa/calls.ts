@@ -1,4 +1,4 @@
-// Functions of values that a row may call (TABLE §7). Operands travel through scratch slots of the processor block,
+// Functions of values that a row may call (README.md, "Calls and assists"). Operands travel through scratch slots of the processor block,
 // never as BigInt over the WebAssembly boundary; `faults` lists what a call may raise instead of returning.
 
 import type { F32, F64, V128, Val } from './value.ts'

@@ -1,9 +1,10 @@
-// The emit context E: everything a row's meaning may say (TABLE §3). Interpreter, regions and probe implement it.
+// The emit context E: everything a row's meaning may say (README.md, "What a meaning can say").
+// The interpreter prints it as WebAssembly (emit.ts and what it extends); tests work it out on values.
 
 import type { Assists } from './assists.ts'
 import type { CallArguments, CallName, CallResult } from './calls.ts'
 import type { Lanes } from './lanes.ts'
-import type { Addr, Bit, Condition, Done, FaultName, FlagValues, If, OpSize, Pair, Size, Val } from './value.ts'
+import type { Addr, Bit, Condition, Done, FaultName, FlagValues, OpSize, Pair, Size, Val } from './value.ts'
 
 /** Which family's availability `before` checks: CR0.EM/TS, CR4.OSFXSR, pending x87 errors (SDM 3A 2.5, 13.1). */
 export type Family = 'x87' | 'x87NoWait' | 'mmx' | 'sse'
@@ -61,7 +62,7 @@ export interface E<W extends OpSize> extends Lanes {
   flagsLogic<X extends Size>(r: Val<X>): Done
   /** ZF, SF and PF come from `result`, or one by one (then ZF must be given; SF and PF default to 0). `unless`: all flags stay. */
   flags<X extends Size>(f: FlagValues<X>): Done
-  /** All six flags are undefined in the SDM and recorded hardware leaves them: prints nothing, the probe records it. */
+  /** All six flags are undefined in the SDM and recorded hardware leaves them: prints nothing, tests look for it. */
   flagsUndefined(): Done
   /** RFLAGS.DF and the step of string instructions. */
   direction(down: boolean): Done
@@ -79,8 +80,6 @@ export interface E<W extends OpSize> extends Lanes {
   release(bytes: Val<16>): Done
   /** Raises the fault with error code 0 (or none, by vector) when the bit is set; nothing has been written yet. */
   fault(when: Bit, vector: FaultName): Done
-  /** #GP(0) unless CPL is 0. */
-  privileged(): Done
   /** #UD, #NM or #MF if the family cannot be used now. */
   available(family: Family): Done
   /** Calls a function of values (soft-float, wide division) listed in calls.ts; may touch x87/MXCSR state but no operand. */
@@ -88,6 +87,3 @@ export interface E<W extends OpSize> extends Lanes {
   /** Leaves for a TypeScript function that may change anything; ends the instruction. */
   assist<K extends keyof Assists>(name: K, ...args: Assists[K]): Done
 }
-
-/** For rows that conditionally keep a destination. */
-export type Conditional<V> = If<V>

@@ -1,4 +1,4 @@
-// The decoder, built from the rows' encodings: opcode → mandatory prefix → ModRM → form (SDM vol. 2 chapter 2; TABLE §8).
+// The decoder, built from the rows' encodings: opcode → mandatory prefix → ModRM → form (SDM vol. 2 chapter 2).
 // Results are cached by page, so it is written for clarity first.
 
 import { RBP, RSP } from '../arch/registers.ts'

@@ -1,5 +1,5 @@
-// The frame around every row: operands read, meaning asked, results written, in the order of TABLE §4.
-// Where registers, flags and addresses live is left to the engines (cpu/interpreter, later cpu/region).
+// The frame around every row: operands read, meaning asked, results written, in the order of README.md, "Order of effects".
+// Where registers, flags and addresses live is left to cpu/interpreter.
 
 import { RSI, RDI, RSP } from '../arch/registers.ts'
 import { Type, type TypeCode } from '../wasm/module.ts'
@@ -63,7 +63,6 @@ export abstract class Emit extends FlagsEmit {
   protected abstract printCall(name: CallName, signature: Signature): void
   protected abstract get blockLocal(): number
   protected abstract get scratchOffset(): number
-  protected abstract checkPrivileged(): void
   /** Everything is written: go on with the next instruction, a target, or this one again. */
   protected abstract finish(again: Bit | 0): void
   /** After the flags of this instruction became the state. */
@@ -106,10 +105,6 @@ export abstract class Emit extends FlagsEmit {
     this.use(c)
     this.emit(c)
     this.arm(() => this.leaveFault(vector))
-    return done
-  }
-  privileged(): Done {
-    this.checkPrivileged()
     return done
   }
   available(family: Family): Done {

@@ -1,4 +1,4 @@
-// The SDM's opcode column, parsed once (SDM vol. 2 3.1.1.1; TABLE §1).
+// The SDM's opcode column, parsed once (SDM vol. 2 3.1.1.1; README.md, "Encoding").
 
 export type MandatoryPrefix = '' | 'NP' | '66' | 'F2' | 'F3'
 /** Immediates in order: i = operand size up to 32 bits, c = the same for displacements, mo = moffs. */

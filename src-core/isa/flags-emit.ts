@@ -1,4 +1,4 @@
-// Arithmetic flags in two words (TABLE §5), kept pending as a kind and handles until somebody looks.
+// Arithmetic flags in two words (README.md, "Flags"), kept pending as a kind and handles until somebody looks.
 //
 //   res  sign-extended result          ZF = res == 0   SF = res<63> ^ aux<0>   PF = even parity of res<7:0> ^ aux<1>
 //   aux  63 CF │ 62 CF^OF │ 3 AF │ 1 PF correction │ 0 SF correction

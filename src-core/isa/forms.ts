@@ -1,4 +1,4 @@
-// From rows to forms: one row × operand size × register or memory × repeat prefix (TABLE §8).
+// From rows to forms: one row × operand size × register or memory × repeat prefix.
 
 import { hasModrm, parseEncoding, type Encoding } from './encoding.ts'
 import { accessOf, nameOf, operand, rmForms, variesWithSize, type Operand } from './operand.ts'

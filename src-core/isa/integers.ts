@@ -1,4 +1,4 @@
-// Integer operations of the emit context as arena nodes (TABLE §3, "Sizes").
+// Integer operations of the emit context as arena nodes (context.ts).
 // 8, 16 and 32 bits are i32, 64 is i64. Narrow values may carry rubbish above their width until an operation looks there.
 
 import { Type } from '../wasm/module.ts'

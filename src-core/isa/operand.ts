@@ -1,4 +1,4 @@
-// Operand names (TABLE §1) resolved for one operand size and one of the register and memory forms.
+// Operand names (README.md, "Operands") resolved for one operand size and one of the register and memory forms.
 
 import { offsets } from './state.ts'
 import * as R from '../arch/registers.ts'

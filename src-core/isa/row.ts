@@ -1,7 +1,7 @@
-// One row states one instruction: encoding, operands, meaning (TABLE §1). Operand strings are parsed by the type checker.
+// One row states one instruction: encoding, operands, meaning (README.md). Operand strings are parsed by the type checker.
 
 import type { E } from './context.ts'
-import type { Addr, Bit, Done, F32, F64, If, M80, OpSize, Pair, V128, Val } from './value.ts'
+import type { Addr, Done, F32, F64, If, M80, OpSize, Pair, V128, Val } from './value.ts'
 
 type Digits = { '8': 8; '16': 16; '32': 32; '64': 64 }
 
@@ -146,7 +146,7 @@ export type Meaning<S extends string> =
       : (e: E<FixedWidth<First<S>>>, ...operands: In<List<S>, FixedWidth<First<S>>>) => Returned<Out<List<S>, FixedWidth<First<S>>>>
     : Any<S>
 
-/** CPUID features a row may depend on; a row whose feature is off does not decode (TABLE §11: falls back to the row beneath). */
+/** CPUID features a row may depend on; a row whose feature is off does not decode (its bytes fall to the row beneath). */
 export type Feature =
   | 'FPU' | 'MMX' | 'SSE' | 'SSE2' | 'SSE3' | 'SSSE3' | 'SSE4.1' | 'SSE4.2' | 'POPCNT' | 'CX8' | 'CX16' | 'CMOV' | 'FXSR' | 'XSAVE' | 'XSAVEOPT'
   | 'SYSCALL' | 'SEP' | 'RDTSCP' | 'FSGSBASE' | 'SMAP' | 'INVPCID' | 'MONITOR' | 'LAHF' | 'CLFSH' | 'LZCNT' | 'BMI1' | 'MOVBE' | 'PREFETCHW' | 'VMX' | 'CLFLUSHOPT' | 'RDPID'
@@ -162,7 +162,7 @@ export interface Attributes {
   feature?: Feature
   /** Alignment a memory operand needs, else #GP(0). */
   align?: 16
-  /** Checks ahead of any operand: #UD and #NM of the family, privilege. */
+  /** Checks ahead of any operand: #UD, #NM and #MF of the family. */
   before?: (e: E<OpSize>) => Done
   /** x87: the instruction's address, opcode and memory operand go to FIP, FOP and FDP. */
   pointers?: true
@@ -190,5 +190,3 @@ export const row = <const S extends string>(
 ): Row => ({ mnemonic, encoding, operands, meaning: meaning as Row['meaning'], attributes })
 
 export const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0')
-
-export type { Bit }

@@ -21,7 +21,7 @@ export const fields = {
   rip: u64,
   /** RIP minus the offset in its linear page, while code runs: rip = ripBase + the record's offset. */
   ripBase: derived(u64),
-  // Arithmetic flags as two words (TABLE §5) and the other bits of RFLAGS (with CF PF AF ZF SF OF clear, bit 1 set).
+  // Arithmetic flags as two words (flags-emit.ts) and the other bits of RFLAGS (with CF PF AF ZF SF OF clear, bit 1 set).
   res: u64,
   aux: u64,
   rflags: u64,
@@ -84,7 +84,6 @@ export const fields = {
   mxcsr: u32,
   xmm: array('bytes', 256),
   // Model-specific registers that the processor itself reads often.
-  fsBaseShadow: derived(u64),
   kernelGsBase: u64,
   star: u64,
   lstar: u64,

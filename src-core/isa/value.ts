@@ -1,4 +1,4 @@
-// What a row's meaning computes with: handles whose width exists only in the type (TABLE §3).
+// What a row's meaning computes with: handles whose width exists only in the type.
 
 export type Size = 8 | 16 | 32 | 64
 /** The operand size W an instance of a row is printed for. */

@@ -1,5 +1,5 @@
 // Integer vectors of the emit context: WebAssembly's lane operations as arena nodes, x86's shift counts, lanes and shuffles chosen by
-// an immediate (a constant in compiled regions, a loaded byte in the interpreter's handlers).
+// an immediate.
 
 import { Type } from '../wasm/module.ts'
 import { Integers } from './integers.ts'

@@ -1,13 +1,13 @@
 // The physical address space: DRAM of all nodes inside one shared WebAssembly memory, and the chips beside it.
 // Host addresses are byte offsets in that memory; guest-physical addresses are numbers below 2^52.
-//
+
+import { Bus } from './bus.ts'
+import type { AccessSize } from './device.ts'
+
 //   guest-physical                          host (WebAssembly memory)
 //   0 ──────────── DRAM below the hole      0 ──────── control: processor blocks, TLBs, decoded code
 //   3 GiB ──────── chips (the PCI hole)     dramBase ─ DRAM, the same bytes in the same order, no hole
 //   4 GiB ──────── DRAM above the hole
-
-import { Bus } from './bus.ts'
-import type { AccessSize } from './device.ts'
 
 export const PAGE = 4096
 

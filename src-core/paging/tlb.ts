@@ -92,7 +92,7 @@ export class SoftwareTlb implements WriteTags {
 
   flushAll(): void {
     for (let world = 0; world < WORLDS; world++) this.flushWorld(world)
-    this.large.clear()
+    if (this.large.size > 0) this.large.clear()
   }
 
   /** Global translations stay (SDM 3A 4.10.2.4). */

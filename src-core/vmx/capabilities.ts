@@ -21,7 +21,7 @@ const implemented = {
   secondary: {
     names: [
       'enableEpt', 'descriptorTableExiting', 'enableRdtscp', 'enableVpid', 'wbinvdExiting', 'unrestrictedGuest', 'enableInvpcid',
-      'enableVmFunctions', 'enablePml', 'eptViolationVe', 'useTscScaling',
+      'enableVmFunctions', 'enablePml', 'eptViolationVe', 'modeBasedExecute', 'useTscScaling',
     ],
     relaxed: 0,
   },
@@ -72,7 +72,7 @@ const primary = (bit: number): boolean => (allowedPrimary.may & bit) !== 0
 export const vmFunctions = secondary(Secondary.enableVmFunctions) ? 1n << BigInt(VmFunction.eptpSwitching) : 0n
 
 /** The preemption timer counts TSC >> this (25.5.1). */
-export const TIMER_RATE = 5
+export const TIMER_RATE = 0
 export const CR3_TARGETS = 4
 /** Entries recommended in an MSR list at most (A.6). */
 export const MSR_LIST_MAX = 512
@@ -91,7 +91,7 @@ const misc =
 export const eptVpid =
   (secondary(Secondary.enableEpt)
     ? EptVpid.executeOnly | EptVpid.walk4 | EptVpid.uncacheable | EptVpid.writeBack | EptVpid.pages2M | EptVpid.pages1G | EptVpid.invept |
-      EptVpid.accessedDirty | EptVpid.inveptSingle | EptVpid.inveptAll
+      EptVpid.accessedDirty | EptVpid.advancedViolation | EptVpid.inveptSingle | EptVpid.inveptAll
     : 0n) |
   (secondary(Secondary.enableVpid)
     ? EptVpid.invvpid | EptVpid.invvpidAddress | EptVpid.invvpidSingle | EptVpid.invvpidAll | EptVpid.invvpidSingleRetainingGlobals

@@ -5,6 +5,7 @@ import { Efer, Cr0 } from '../arch/registers.ts'
 import { ActivityState, EntryControl, ExitReason, Interruptibility, Interruption, InterruptionType, PendingDebug, Pin, Primary, Secondary, VmError } from '../arch/vmx.ts'
 import { Dr6 } from '../arch/pte.ts'
 import type { Event, EventKind } from '../cpu/event.ts'
+import { writeRflags } from '../cpu/flags.ts'
 import { modelRegisters } from '../cpu/model-registers.ts'
 import { offsets } from '../cpu/processor.ts'
 import type { Core } from '../cpu/run.ts'
@@ -15,7 +16,6 @@ import { usesPdptes } from './entry-checks/guest-activity.ts'
 import { failEntry } from './exit.ts'
 import { loadCopied, loadCr0, loadPdptes } from './guest-state.ts'
 import { loadMsrs, msrEntry } from './msr-lists.ts'
-import type { Vmcs } from './vmcs.ts'
 import type { EntryResult, Vmx } from './vmx.ts'
 
 const EFER = offsets.efer >>> 2
@@ -35,14 +35,16 @@ export function enter(core: Core, vmx: Vmx, launch: boolean): EntryResult {
   core.synchronize()
   const vmcs = vmx.current!
   const c = new Candidate(core, vmcs)
-  const control = firstFailing(controlChecks, c)
+  const settled = vmx.settled.holds(c)
+  const control = settled ? undefined : firstFailing(controlChecks, c)
   if (control) return refuse(vmx, control, VmError.entryControls)
-  const host = firstFailing(hostStateChecks, c)
+  const host = settled ? undefined : firstFailing(hostStateChecks, c)
   if (host) return refuse(vmx, host, VmError.entryHostState)
 
   const before = core.delivering
   core.delivering = true
-  const guest = firstFailing(guestStateChecks, c)
+  const guest = settled ? undefined : firstFailing(guestStateChecks, c)
+  if (!settled && !guest) vmx.settled.keep(c)
   if (guest) {
     vmx.lastFailure = describe(guest, vmcs)
     failEntry(core, vmx, ExitReason.entryFailureGuestState, guest.qualification ?? 0)
@@ -74,14 +76,17 @@ function load(core: Core, vmx: Vmx, c: Candidate): boolean {
   const long = (c.ia32e ? LMA : 0) | (paging ? (c.ia32e ? LME : 0) : efer & LME)
   s.words[EFER] = c.entry & EntryControl.loadEfer ? c.low('guestEfer') : (efer & ~(LMA | LME)) | long
   if (c.entry & EntryControl.loadPat) modelRegisters(core).pat = vmcs.guestPat
-  if (c.entry & EntryControl.loadDebugControls) s.dr.set(7, (vmcs.guestDr7 & ~DR7_CLEARED) | DR7_SET)
-  core.setRflags(vmcs.guestRflags)
+  if (c.entry & EntryControl.loadDebugControls) {
+    s.dr.set(7, (vmcs.guestDr7 & ~DR7_CLEARED) | DR7_SET)
+    core.debugRegistersChanged()
+  }
+  writeRflags(s, BigInt(c.rflags))
   core.modeChanged()
   if (usesPdptes(c)) {
     if (c.secondary & Secondary.enableEpt) loadPdptes(s, vmcs)
     else core.memory.loadPdptes(s.cr3)
   }
-  const failed = loadMsrs(core, Number(vmcs.entryMsrLoadAddress), vmcs.entryMsrLoadCount)
+  const failed = vmcs.entryMsrLoadCount === 0 ? 0 : loadMsrs(core, Number(vmcs.entryMsrLoadAddress), vmcs.entryMsrLoadCount)
   if (failed === 0) return true
   vmx.lastFailure = {
     id: 'entryMsrLoad.entry',

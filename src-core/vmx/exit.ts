@@ -1,16 +1,18 @@
 // VM exits (SDM 3C 27): information is recorded, guest state saved, MSRs stored, host state loaded, MSRs loaded; and VMX aborts (27.7).
 // VM entries that fail behind the checks of controls end here too (26.7). Not modelled: SMM, branch records, DEBUGCTL (always 0).
 
-import { Cr0, Efer, Rflags } from '../arch/registers.ts'
+import { Efer, Rflags } from '../arch/registers.ts'
 import { Dr6 } from '../arch/pte.ts'
 import {
   ActivityState, ENTRY_FAILURE, EntryControl, ExitControl, ExitReason, Interruptibility, Interruption, InterruptionType, PendingDebug, Pin, Secondary, VmxAbort,
 } from '../arch/vmx.ts'
+import { rflagsNumber } from '../cpu/flags.ts'
 import { isFault, savedFlags, type Event, type EventKind } from '../cpu/event.ts'
 import { modelRegisters } from '../cpu/model-registers.ts'
+import { offsets } from '../cpu/processor.ts'
 import type { Core } from '../cpu/run.ts'
 import { TIMER_RATE } from './capabilities.ts'
-import { isPae, saveCopied, savePdptes } from './guest-state.ts'
+import { isPae, put, saveCopied, savePdptes } from './guest-state.ts'
 import { loadHostState } from './host-state.ts'
 import { loadMsrs, storeMsrs } from './msr-lists.ts'
 import type { Vmcs } from './vmcs.ts'
@@ -38,6 +40,11 @@ const types: { readonly [K in EventKind]: number } = {
   softwareException: InterruptionType.softwareException,
 }
 
+const RF = Number(Rflags.RF)
+const CR0 = offsets.cr0 >>> 2
+const EFER = offsets.efer >>> 2
+const isLong = (core: Core): boolean => (core.state.words[EFER]! & Number(Efer.LMA)) !== 0
+
 const R = ExitReason
 /** Exits that are an instruction's own: RF is saved as 0 (27.3.3). */
 const ofInstruction: ReadonlySet<number> = new Set([
@@ -64,11 +71,11 @@ export function vmExit(core: Core, vmx: Vmx, reason: number, details: ExitDetail
   record(core, vmcs, reason, details)
   save(core, vmx, vmcs, reason, details)
   const blocksNmi = reason === R.exceptionOrNmi && details.interruption?.type === InterruptionType.nmi
-  const long = (core.state.efer & Efer.LMA) !== 0n
+  const long = isLong(core)
   core.delivery = undefined
   core.nmiUnblocked = false
   vmx.enterMode('root')
-  if (!storeMsrs(core, Number(vmcs.exitMsrStoreAddress), vmcs.exitMsrStoreCount)) abort(core, vmx, VmxAbort.savingGuestMsrs)
+  if (vmcs.exitMsrStoreCount > 0 && !storeMsrs(core, Number(vmcs.exitMsrStoreAddress), vmcs.exitMsrStoreCount)) abort(core, vmx, VmxAbort.savingGuestMsrs)
   else if (long && !(vmcs.exitControls & ExitControl.hostAddressSpaceSize)) abort(core, vmx, VmxAbort.hostAddressSpaceSize)
   else toHost(core, vmx, vmcs)
   if (blocksNmi) core.state.interruptibility |= Interruptibility.nmi
@@ -87,7 +94,7 @@ export function failEntry(core: Core, vmx: Vmx, reason: number, qualification: n
 function toHost(core: Core, vmx: Vmx, vmcs: Vmcs): void {
   vmx.guestMemory?.leave()
   if (!loadHostState(core, vmcs)) return abort(core, vmx, VmxAbort.hostPdptes)
-  const failed = loadMsrs(core, Number(vmcs.exitMsrLoadAddress), vmcs.exitMsrLoadCount)
+  const failed = vmcs.exitMsrLoadCount === 0 ? 0 : loadMsrs(core, Number(vmcs.exitMsrLoadAddress), vmcs.exitMsrLoadCount)
   core.transferred()
   if (failed !== 0) abort(core, vmx, VmxAbort.loadingHostMsrs)
 }
@@ -106,11 +113,11 @@ const information = (vector: number, type: number, errorCode: boolean): number =
 
 /** 27.2; bit 31 of the event that was injected is cleared, the IA-32e control follows EFER.LMA (A.6, bit 5). */
 function record(core: Core, vmcs: Vmcs, reason: number, d: ExitDetails): void {
-  const s = core.state
   const { delivery } = core
-  const isProtected = (s.cr0 & Cr0.PE) !== 0n
+  const isProtected = (core.state.words[CR0]! & 1) !== 0
   vmcs.exitReason = reason
-  vmcs.exitQualification = BigInt.asUintN(64, BigInt(d.qualification ?? 0))
+  if (typeof d.qualification === 'bigint') vmcs.exitQualification = BigInt.asUintN(64, d.qualification)
+  else put(vmcs, 'exitQualification', d.qualification ?? 0)
   const event = d.interruption
   let eventInformation = 0
   if (event) {
@@ -130,7 +137,7 @@ function record(core: Core, vmcs: Vmcs, reason: number, d: ExitDetails): void {
   if (d.guestPhysical !== undefined) vmcs.guestPhysicalAddress = BigInt(d.guestPhysical)
   vmcs.entryInterruptionInformation = (vmcs.entryInterruptionInformation & ~Interruption.valid) >>> 0
   const entry = vmcs.entryControls
-  vmcs.entryControls = (s.efer & Efer.LMA ? entry | EntryControl.ia32eModeGuest : entry & ~EntryControl.ia32eModeGuest) >>> 0
+  vmcs.entryControls = (isLong(core) ? entry | EntryControl.ia32eModeGuest : entry & ~EntryControl.ia32eModeGuest) >>> 0
 }
 
 /** 27.3. */
@@ -140,8 +147,7 @@ function save(core: Core, vmx: Vmx, vmcs: Vmcs, reason: number, d: ExitDetails):
   const { pin, exit, secondary } = vmx.controls
   if (d.completed) s.rip = core.nextRip
   saveCopied(s, vmcs)
-  vmcs.guestCr0 = s.cr0
-  vmcs.guestRflags = flags(core, reason, d, delivery)
+  put(vmcs, 'guestRflags', flags(core, reason, d, delivery))
   if (secondary & Secondary.enableEpt && isPae(s)) savePdptes(s, vmcs)
   if (exit & ExitControl.saveDebugControls) {
     vmcs.guestDr7 = s.dr.get(7)
@@ -157,22 +163,22 @@ function save(core: Core, vmx: Vmx, vmcs: Vmcs, reason: number, d: ExitDetails):
   const nmi = pin & Pin.virtualNmis ? vmx.virtualNmiBlocking : (s.interruptibility & Interruptibility.nmi) !== 0
   vmcs.guestInterruptibilityState = shadow | (nmi ? Interruptibility.nmi : 0)
   vmcs.guestActivityState = delivery || s.activity > ActivityState.waitForSipi ? ActivityState.active : s.activity
-  vmcs.guestPendingDebugExceptions = BigInt(pendingDebug(core, reason, d, shadow))
+  put(vmcs, 'guestPendingDebugExceptions', pendingDebug(core, reason, d, shadow))
   vmx.virtualNmiBlocking = false
   vmx.pendingMtf = false
 }
 
 /** 27.3.3: an event saves what its handler would find, an instruction RF = 0, an access RF = 1. */
-function flags(core: Core, reason: number, d: ExitDetails, delivery: Event | undefined): bigint {
-  const rflags = core.rflags()
+function flags(core: Core, reason: number, d: ExitDetails, delivery: Event | undefined): number {
+  const rflags = rflagsNumber(core.state)
   if (d.interruption) {
     const { type, vector } = d.interruption
-    if (type === InterruptionType.hardwareException) return isFault(vector) ? rflags | Rflags.RF : rflags
-    return type === InterruptionType.externalInterrupt || type === InterruptionType.nmi ? rflags : rflags & ~Rflags.RF
+    if (type === InterruptionType.hardwareException) return isFault(vector) ? rflags | RF : rflags
+    return type === InterruptionType.externalInterrupt || type === InterruptionType.nmi ? rflags : rflags & ~RF
   }
-  if (reason === R.taskSwitch) return delivery ? savedFlags(core, delivery) : rflags & ~Rflags.RF
-  if (ofAccess.has(reason)) return delivery ? savedFlags(core, delivery) : rflags | Rflags.RF
-  return ofInstruction.has(reason) ? rflags & ~Rflags.RF : rflags
+  if (reason === R.taskSwitch) return delivery ? Number(savedFlags(core, delivery)) : rflags & ~RF
+  if (ofAccess.has(reason)) return delivery ? Number(savedFlags(core, delivery)) : rflags | RF
+  return ofInstruction.has(reason) ? rflags & ~RF : rflags
 }
 
 /** 27.3.4: what waits at a boundary, or is held back by MOV SS with a single-step trap among it. */

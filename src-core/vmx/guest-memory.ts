@@ -39,6 +39,8 @@ export class GuestMemory {
 
   /** VM entry: controls and guest state are loaded. Also when a guest has switched EPT pointers. */
   enter(): void {
+    // Processors keep no leaves by guest-physical address alone: without VPIDs a monitor may expect what it changed to count now.
+    if ((this.vmx.controls.secondary & Secondary.enableVpid) === 0) this.ept.flush()
     this.stage()
     this.vmx.core.mmu.flushAll()
   }

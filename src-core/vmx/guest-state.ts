@@ -1,7 +1,7 @@
 // The guest-state area as the processor holds it (SDM 3C 24.4): what is copied as it is, both ways, as 32-bit words.
 // Segment registers have the same access rights here and there; a 64-bit register takes two words.
 
-import type { FieldName } from '../arch/vmcs-fields.ts'
+import type { FieldName, WideField } from '../arch/vmcs-fields.ts'
 import { Cr0, Cr4, Efer, RSP } from '../arch/registers.ts'
 import { offsets, type FieldName as StateField, type ProcessorState } from '../cpu/processor.ts'
 import { slots, type Vmcs } from './vmcs.ts'
@@ -50,11 +50,19 @@ export function loadCopied(s: ProcessorState, vmcs: Vmcs): void {
   to[SYSENTER_CS + 1] = 0
 }
 
-/** Processor → guest-state area, likewise. */
+/** Processor → guest-state area, likewise, and CR0. */
 export function saveCopied(s: ProcessorState, vmcs: Vmcs): void {
   const from = s.words
   const { words, first } = vmcs
   for (let n = 0; n < pairs.length; n += 2) words[first + pairs[n + 1]!] = from[pairs[n]!]!
+  put(vmcs, 'guestCr0', from[CR0]!)
+}
+
+/** Stores an unsigned 32-bit value into a wide field. */
+export function put(vmcs: Vmcs, field: WideField, value: number): void {
+  const at = vmcs.first + slots[field]
+  vmcs.words[at] = value
+  vmcs.words[at + 1] = 0
 }
 
 /** PAE paging is in use. */

@@ -5,6 +5,7 @@ import { ExitControl, Interruptibility } from '../arch/vmx.ts'
 import type { NarrowField } from '../arch/vmcs-fields.ts'
 import { offsets, type FieldName as StateField } from '../cpu/processor.ts'
 import type { FieldName } from '../arch/vmcs-fields.ts'
+import { writeRflags } from '../cpu/flags.ts'
 import { modelRegisters } from '../cpu/model-registers.ts'
 import type { Core } from '../cpu/run.ts'
 import { isPae, loadCr0 } from './guest-state.ts'
@@ -57,7 +58,10 @@ export function loadHostState(core: Core, vmcs: Vmcs): boolean {
   const efer = exitControls & ExitControl.loadEfer ? vmcs.readNumber('hostEfer') : w[words.efer]!
   w[words.efer] = host64 ? efer | LONG : efer & ~LONG
   if (exitControls & ExitControl.loadPat) modelRegisters(core).pat = vmcs.hostPat
-  if (s.dr.get(7) !== DR7) s.dr.set(7, DR7)
+  if (s.dr.get(7) !== DR7) {
+    s.dr.set(7, DR7)
+    core.debugRegistersChanged()
+  }
 
   for (const [index, field] of segments) {
     const selector = from[first + slots[field]]! & 0xffff
@@ -80,7 +84,7 @@ export function loadHostState(core: Core, vmcs: Vmcs): boolean {
   s.interruptibility &= Interruptibility.nmi
   s.activity = 0
   s.pendingDebug = 0
-  core.setRflags(2n)
+  writeRflags(s, 2n)
   core.modeChanged()
-  return !isPae(s) || core.memory.loadPdptes(s.cr3)
+  return host64 || !isPae(s) || core.memory.loadPdptes(s.cr3)
 }

@@ -5,7 +5,7 @@ import { Cr4, MAXPHYADDR, RAX, RCX } from '../arch/registers.ts'
 import { NO_POINTER, Secondary, VmError } from '../arch/vmx.ts'
 import { vmcsFields, type FieldName } from '../arch/vmcs-fields.ts'
 import type { Instruction } from '../cpu/instruction.ts'
-import { intercepted, type VmxInstruction } from '../cpu/intercepts.ts'
+import type { VmxInstruction } from '../cpu/intercepts.ts'
 import { isLongMode } from '../cpu/mode.ts'
 import { generalProtection, intercept, isCanonical, privileged, undefinedOpcode } from '../cpu/privilege.ts'
 import type { Processor } from '../cpu/processor.ts'
@@ -51,6 +51,9 @@ function exit(cpu: Processor, insn: Instruction, instruction: VmxInstruction): n
   intercept(cpu, 'vmx', instruction, insn)
   throw undefinedOpcode()
 }
+
+/** Behind a VM entry or exit that an instruction did not end by `intercepted`, whose cost round trips would notice: RIP is what was loaded. */
+const goOn = (cpu: Processor): void => void (cpu.nextRip = cpu.state.rip)
 
 /** A 64-bit physical address in memory. */
 const pointer = (cpu: Processor, insn: Instruction): bigint => cpu.memory.read64(insn.linear(8, false))
@@ -161,7 +164,7 @@ function entry(cpu: Processor, insn: Instruction, launch: boolean): void {
   if (!launch && !current.launched) return failValid(cpu, vmx, VmError.vmresumeNonLaunched)
   const error = enter(vmx.core, vmx, launch)
   if (error !== 0) return failValid(cpu, vmx, error)
-  throw intercepted
+  goOn(cpu)
 }
 const vmlaunch: Assist = (cpu, insn) => entry(cpu, insn, true)
 const vmresume: Assist = (cpu, insn) => entry(cpu, insn, false)
@@ -169,7 +172,7 @@ const vmresume: Assist = (cpu, insn) => entry(cpu, insn, false)
 /** A guest may call at any CPL and in any mode; in root operation there is no SMM monitor to call (30.3). */
 const vmcall: Assist = (cpu, insn) => {
   const { vmx } = cpu
-  if (vmx instanceof Vmx && vmx.mode === 'nonRoot') exit(cpu, insn, 'vmcall')
+  if (vmx instanceof Vmx && vmx.mode === 'nonRoot' && cpu.intercepts?.taken('vmx', 'vmcall', insn)) return goOn(cpu)
   fail(cpu, begin(cpu, insn, 'vmcall'), VmError.vmcallInRoot)
 }
 

@@ -11,6 +11,7 @@ import { StateError, type Json, type SavedState } from '../memory/device.ts'
 import type { Ept } from '../paging/ept.ts'
 import { capabilityMsr, CR0_FIXED0, CR0_FIXED1, CR4_FIXED0, CR4_FIXED1, fieldExists } from './capabilities.ts'
 import { Controls } from './controls.ts'
+import { Settled } from './entry-checks/settled.ts'
 import { REVISION, Vmcs, wordsOf, type Words } from './vmcs.ts'
 
 export type VmxMode = 'off' | 'root' | 'nonRoot'
@@ -48,6 +49,8 @@ export class Vmx implements VmxPort {
   eptPointerChanged: () => void = () => {}
   /** What a guest's addresses mean: told at each VM entry, with controls and guest state loaded, and at each exit, before host state. */
   guestMemory: { enter(): void; leave(): void; save(): Json; restore(part: string, json: Json | undefined, guest: boolean): void } | undefined
+  /** The VMCS that passed all checks last. */
+  readonly settled = new Settled()
   /** Why the last VM entry that failed did so. */
   lastFailure: EntryFailure | undefined
   /** A VMX abort: the processor stays shut down until a reset (27.7). */
@@ -138,6 +141,7 @@ export class Vmx implements VmxPort {
   reset(): void {
     this.setMode('off')
     this.guestMemory?.leave()
+    this.ept?.flush()
     this.vmxonPointer = 0
     this.current = undefined
     this.lastFailure = undefined

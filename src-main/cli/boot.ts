@@ -66,7 +66,7 @@ async function prepare(options: BootOptions) {
 function build(config: ReturnType<typeof makeBoard>, serial: (byte: number) => void): Machine {
   let notices = 0
   const unimplemented = (what: string): void => {
-    if (notices < MOST_NOTICES) say(`the processor does not have ${what}`)
+    if (notices < MOST_NOTICES) say(`the guest asked for what this processor does not have: ${what}`)
     if (++notices === MOST_NOTICES) say('more is in the report')
   }
   try {

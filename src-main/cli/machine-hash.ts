@@ -12,7 +12,7 @@ export interface MachineHash {
 const PIECE = 1 << 24
 
 /** All DRAM, node by node in address order. */
-export function memoryHash(machine: Machine): string {
+function memoryHash(machine: Machine): string {
   const hash = createHash('sha256')
   for (const r of machine.physical.ranges)
     for (let at = 0; at < r.length; at += PIECE) {

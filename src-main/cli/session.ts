@@ -64,6 +64,7 @@ export class Session {
         if (this.asked) return this.asked
         if (output.closed) return { kind: 'brokenPipe' }
         if (left() <= 0) return { kind: 'timeLimit' }
+        if (machine.deaf && !input.open) return { kind: 'stuck' }
         if (!idle || this.deliver(pace.wait === Infinity)) await new Promise((resolve) => setImmediate(resolve))
         else if (pace.wait === Infinity && !input.open) return { kind: 'stuck' }
         else await this.sleep(Math.min(pace.wait, left()))

@@ -19,6 +19,7 @@ export interface RowCount {
 
 /** Rows without a recorded case, by mnemonic and encoding, each with its reason; every other row must have one. */
 export const unrecorded: readonly (readonly [RegExp, string])[] = [
+  [/^(VM[A-Z]+|INVEPT|INVVPID) /, 'VT-x: root mode belongs to the host kernel'],
   [/^(SYSCALL|SYSRET|SYSENTER|SYSEXIT) /, 'enters or leaves the host kernel'],
   [/^(INT|INT1|INT3) /, 'enters the host kernel through its IDT'],
   [/^(JMP FF \/5|CALL FF \/3|RETF C[AB]|IRET CF)/, 'far transfer: the outcome depends on the host kernel’s GDT'],

@@ -13,7 +13,8 @@ const TF = 1n << 8n
 const causes = (dr6: bigint): bigint => dr6 ^ FIXED
 
 /** DR7: breakpoint n enabled locally, kind 0 execute, 1 write, 3 read or write, bytes 1, 2, 4 or 8. */
-const dr7 = (n: number, kind: number, bytes: 1 | 2 | 4 | 8 = 1): number => (1 << (2 * n)) | ((kind | ({ 1: 0, 2: 1, 4: 3, 8: 2 }[bytes] << 2)) << (16 + 4 * n))
+const dr7 = (n: number, kind: number, bytes: 1 | 2 | 4 | 8 = 1): number =>
+  (1 << (2 * n)) | ((kind | ({ 1: 0, 2: 1, 4: 3, 8: 2 }[bytes] << 2)) << (16 + 4 * n))
 const arm = (n: number, address: string | number, control: number): string => `
     mov     rax, ${address}
     mov     dr${n}, rax
@@ -22,14 +23,18 @@ const arm = (n: number, address: string | number, control: number): string => `
 
 describe('single-step traps (SDM 3B 17.3.1.4)', () => {
   it('come behind every instruction after the one that set TF, with BS, and not behind INT n', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     flags_or TF
 first:  nop
 second: mov rbx, rax
 third:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 second, 1 third')
     for (const e of events) {
       expect(causes(e.dr6)).toBe(BS)
@@ -38,7 +43,8 @@ third:
   })
 
   it('come behind the POPF that clears TF', () => {
-    expect(stage.trace(`
+    expect(
+      stage.trace(`
 start:
     pushfq
     flags_or TF
@@ -46,11 +52,14 @@ start:
 next:
     nop
     quit
-`)).toBe('1 next')
+`),
+    ).toBe('1 next')
   })
 
   it('come behind each round of a repeated string instruction (SDM 2B REP)', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     edi, data
     mov     ecx, 3
@@ -58,12 +67,16 @@ start:
 copy: rep stosb
 done:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 copy, 1 copy, 1 done')
   })
 
   it('do not come behind an instruction that faulted, whose handler runs without TF and finds it in the image', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     qword [abs on_fault], after
     mov     rax, -257
@@ -73,14 +86,18 @@ bad: ud2
 after:
     nop
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('6 bad')
     expect(events[0]!.rflags & TF).toBe(TF)
     expect(causes(events[0]!.dr6)).toBe(0n)
   })
 
   it('SYSRET with TF in R11 traps at once, before the first instruction at CPL 3 (SDM 2B SYSRET)', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     write_msr 0xc0000081, 0x00180008, 0
     mov     ecx, user
@@ -89,13 +106,17 @@ start:
 user:  nop
 user2:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 user, 1 user2')
     expect(events.map((e) => e.cs)).toEqual([0x2b, 0x2b])
   })
 
   it('SYSCALL whose FMASK clears TF does not trap, and keeps TF in R11 (SDM 2B SYSCALL)', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     write_msr 0xc0000081, 0x00180008, 0
     write_msr 0xc0000082, 0, kernel
@@ -110,14 +131,18 @@ kernel:
     mov     [abs data], r11
     mov     [abs data + 8], rcx
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('')
     expect(stage.get(DATA) & TF).toBe(TF)
     expect(stage.get(DATA + 8)).toBe(stage.at('back'))
   })
 
   it('SYSCALL that leaves TF set traps at the first kernel instruction', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     write_msr 0xc0000081, 0x00180008, 0
     write_msr 0xc0000082, 0, kernel
@@ -128,13 +153,16 @@ user:
 kernel: nop
 kernel2:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 kernel, 1 kernel2')
     expect(events.map((e) => e.cs)).toEqual([8, 8])
   })
 
   it('IRETQ that loads TF traps behind the next instruction', () => {
-    expect(stage.trace(`
+    expect(
+      stage.trace(`
 start:
     mov     rax, rsp
     push    0x10
@@ -147,13 +175,19 @@ there: nop
 next: nop
 last:
     quit
-`)).toBe('1 next, 1 last')
+`),
+    ).toBe('1 next, 1 last')
   })
 })
 
 describe('MOV SS and POP SS (SDM 3A 6.8.3)', () => {
-  it.each([['mov ss, ecx', 'mov ecx, 0x10'], ['mov ss, [data]', 'mov word [data], 0x10']])('%s holds a single-step trap back for one instruction', (load, before) => {
-    const events = stage.load(`
+  it.each([
+    ['mov ss, ecx', 'mov ecx, 0x10'],
+    ['mov ss, [data]', 'mov word [data], 0x10'],
+  ])('%s holds a single-step trap back for one instruction', (load, before) => {
+    const events = stage
+      .load(
+        `
 start:
     ${before}
     flags_or TF
@@ -162,7 +196,9 @@ shadow: nop
 next:   nop
 last:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next, 1 last')
     expect(causes(events[0]!.dr6)).toBe(BS)
   })
@@ -183,7 +219,9 @@ next:
   })
 
   it('holds a data breakpoint that it hit back for one instruction', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     word [data], 0x10
 ${arm(0, 'data', dr7(0, 3, 2))}
@@ -191,13 +229,17 @@ ${arm(0, 'data', dr7(0, 3, 2))}
 shadow: nop
 next: nop
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next')
     expect(causes(events[0]!.dr6)).toBe(B0)
   })
 
   it('joins that data breakpoint with the single step behind the next instruction', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     word [data], 0x10
 ${arm(0, 'data', dr7(0, 3, 2))}
@@ -207,14 +249,18 @@ shadow: nop
 next: nop
 last:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next, 1 last')
     expect(causes(events[0]!.dr6)).toBe(B0 | BS)
     expect(causes(events[1]!.dr6), 'B0 is of the first only').toBe(BS)
   })
 
   it('joins it with the #DB of INT1, which comes once', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     word [data], 0x10
 ${arm(0, 'data', dr7(0, 3, 2))}
@@ -222,13 +268,17 @@ ${arm(0, 'data', dr7(0, 3, 2))}
     int1
 next: nop
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next')
     expect(causes(events[0]!.dr6)).toBe(B0)
   })
 
   it('joins two data breakpoints when the next instruction hits one, too', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     word [data], 0x10
     mov     rax, data + 8
@@ -238,7 +288,9 @@ ${arm(0, 'data', dr7(0, 3, 2) | dr7(1, 1, 4))}
     mov     [data + 8], ecx
 next: nop
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next')
     expect(causes(events[0]!.dr6)).toBe(B0 | B1)
   })
@@ -246,7 +298,9 @@ next: nop
 
 describe('DR6 (SDM 3B 17.2.3)', () => {
   it('loses B0–B3 of an earlier exception and keeps BS and BD, until software clears them', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     eax, 0xffff6ff2             ; B1, BD and BS, as if left over
     mov     dr6, rax
@@ -254,13 +308,17 @@ ${arm(0, 'data', dr7(0, 1))}
     mov     [data], al
 next:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 next')
     expect(causes(events[0]!.dr6)).toBe(B0 | BD | BS)
   })
 
   it('an access to a debug register under GD faults with BD, clears GD, and then is done (17.2.4)', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     eax, 0x2400
     mov     dr7, rax
@@ -268,7 +326,9 @@ access: mov rbx, dr0
     mov     rcx, dr7
     mov     [data], rcx
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 access')
     expect(causes(events[0]!.dr6)).toBe(BD)
     expect(stage.get(DATA)).toBe(0x400n)
@@ -277,7 +337,9 @@ access: mov rbx, dr0
 
 describe('instruction breakpoints and RF (SDM 3B 17.3.1.1; SDM 2A IRET)', () => {
   it('fault before the instruction, without RF in the image, and an IRETQ that sets it lets the instruction pass once', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     qword [abs add_flags], RF
     mov     ecx, 3
@@ -287,7 +349,9 @@ target: inc ebx
     loop    target
     mov     [data], rbx
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 target, 1 target, 1 target')
     for (const e of events) {
       expect(e.rflags & RF).toBe(0n)
@@ -297,12 +361,16 @@ target: inc ebx
   })
 
   it('come again for ever when the handler does not set RF', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
 ${arm(0, 'target', dr7(0, 0))}
 target: nop
     quit
-`).run()
+`,
+      )
+      .run()
     expect(events).toHaveLength(200)
     expect(new Set(events.map((e) => e.rip))).toEqual(new Set([stage.at('target')]))
   })
@@ -330,7 +398,8 @@ second: nop
   })
 
   it('POPF does not set RF (SDM 2B POPF)', () => {
-    expect(stage.trace(`
+    expect(
+      stage.trace(`
 start:
     mov     qword [abs add_flags], RF
 ${arm(0, 'target', dr7(0, 0))}
@@ -338,11 +407,14 @@ ${arm(0, 'target', dr7(0, 0))}
     popfq
 target: nop
     quit
-`)).toBe('1 target')
+`),
+    ).toBe('1 target')
   })
 
   it('an instruction breakpoint comes before a single step of the same instruction, in two exceptions (table 6-2)', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     qword [abs add_flags], RF
 ${arm(0, 'target', dr7(0, 0))}
@@ -350,13 +422,17 @@ ${arm(0, 'target', dr7(0, 0))}
 target: nop
 next:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('1 target, 1 next')
     expect(events.map((e) => causes(e.dr6))).toEqual([B0, BS])
   })
 
   it('faults push RF, so that a breakpoint at a restarted instruction is not met twice; software interrupts do not', () => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     qword [abs on_fault], after
 bad: ud2
@@ -364,7 +440,9 @@ after:
     int3
 next:
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe('6 bad, 3 next')
     expect(events.map((e) => e.rflags & RF)).toEqual([RF, 0n])
   })
@@ -381,7 +459,9 @@ describe('data breakpoints (SDM 3B 17.2.5)', () => {
     ['an exchange', 'xchg [data], al', dr7(0, 1, 1), true],
     ['a string move', 'mov esi, data + 64\n mov edi, data\n movsq', dr7(0, 1, 8), true],
   ] as const)('%s', (_name, code, control, hits) => {
-    const events = stage.load(`
+    const events = stage
+      .load(
+        `
 start:
     mov     rbp, rsp
 ${arm(0, 'data', control)}
@@ -389,7 +469,9 @@ ${arm(0, 'data', control)}
 hit: ${code.split('\n').at(-1)!}
 next: mov rsp, rbp
     quit
-`).run()
+`,
+      )
+      .run()
     expect(stage.trail(events)).toBe(hits ? '1 next' : '')
   })
 

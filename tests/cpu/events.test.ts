@@ -191,7 +191,7 @@ describe('double and triple faults (6.15, table 6-5)', () => {
     const port = (p.cpu.intercepts = taking('tripleFault'))
     deliver(p.cpu, at(p, { errorCode: 7 }))
     expect(port.seen).toEqual([
-      ['exception', 13, 7, undefined], ['exception', 13, 0x6b, undefined], ['exception', 8, 0, undefined], ['exception', 13, 0x43, undefined], ['tripleFault'],
+      ...[[13, 7], [13, 0x6b], [8, 0], [13, 0x43]].map(([vector, code]) => ['exception', vector, code, undefined, 'exception', undefined]), ['tripleFault'],
     ])
     expect(p.s.activity).toBe(0)
     p.cpu.intercepts = taking('exception')

@@ -1,6 +1,6 @@
 // Assembled programs on a whole machine, in 64-bit mode, with a handler behind every vector that notes what it was given.
 // What a program finds, linear = physical below 200000H:
-//   GDT 10000H   IDT 11000H   TSS 13000H   tables 20000H   control cells 28000H   log 29000H
+//   GDT 10000H   IDT 11000H   TSS 13000H   handlers 14000H   tables 20000H   control cells 28000H   log 29000H
 //   code 30000H  stacks below 40000H, for CPL 0 events from CPL 3 below 3C000H   data 40000H   chips FEC00000H–FEFFFFFFH
 
 import { Cr0, Cr4, CS, Efer, LDTR, Rights, SS, TR } from '../../src-core/arch/registers.ts'
@@ -14,6 +14,7 @@ import { descriptor } from './protected.ts'
 const GDT = 0x10000
 const IDT = 0x11000
 const TSS = 0x13000
+const HANDLERS = 0x14000
 const TABLES = 0x20000
 const PAGES = TABLES + 0x3000
 const CELLS = 0x28000
@@ -71,10 +72,14 @@ section .text align=16 write exec
 
 const PUSHES_CODE = new Set([8, 10, 11, 12, 13, 14, 17])
 
-/** The stubs and what they share: one 64-byte entry of the log an event, then back. */
-const stubs = (own: ReadonlySet<string>): string => `
-align 16
-${Array.from({ length: 256 }, (_, n) => (own.has(`vector_${n}`) ? '' : `vector_${n}: ${PUSHES_CODE.has(n) ? '' : 'push -1\n'} push ${n}\n jmp near noted`)).join('\n')}
+/** A handler a vector and what they share: one 64-byte entry of the log an event, then back. */
+const handlers = assemble(`
+on_fault  equ ${CELLS}
+keep      equ ${CELLS + 8}
+add_flags equ ${CELLS + 16}
+log_end   equ ${CELLS + 24}
+org ${HANDLERS}
+${Array.from({ length: 256 }, (_, n) => `vector_${n}: ${PUSHES_CODE.has(n) ? '' : 'push -1\n'} push ${n}\n jmp near noted`).join('\n')}
 noted:
     cld
     push    rax
@@ -122,7 +127,7 @@ over:
     xor     eax, eax
     out     0xf4, eax
     jmp     over
-`
+`)
 
 /** What a handler was given. `error` is -1n where the vector has none. */
 export interface Noted {
@@ -140,20 +145,29 @@ export class Stage64 {
   readonly machine: Machine
   program!: Program
 
-  constructor(processors = 1) {
-    this.machine = new Machine({ config: resolveBoard(PRESETS.get('uma-1n')!, { megabytes: 4, processors }), costs: false })
+  /** `debug` is told each byte written to port E9H, in the middle of the instruction. */
+  constructor(processors = 1, debug: (byte: number) => void = () => {}) {
+    this.machine = new Machine({ config: resolveBoard(PRESETS.get('uma-1n')!, { megabytes: 4, processors }), costs: false, debug })
   }
 
   /** Powers on, assembles and places a program, and puts processor 0 at label `start`; others wait, see `place`. */
   load(text: string): this {
-    const own = new Set([...text.matchAll(/^(vector_\d+):/gm)].map((m) => m[1]!))
-    this.program = assemble(HEADER + text + stubs(own), { file: 'test.asm' })
+    this.program = assemble(HEADER + text, { file: 'test.asm' })
     const { machine } = this
     machine.powerOn()
     for (const r of machine.physical.ranges) machine.physical.bytes.fill(0, r.host, r.host + r.length)
-    for (const s of this.program.sections) machine.physical.load(Number(s.address), s.bytes)
+    for (const s of [...handlers.sections, ...this.program.sections]) machine.physical.load(Number(s.address), s.bytes)
     const flat = (access: number, flags: number): bigint => descriptor(0, 0xfffff, access, flags)
-    const gdt = [0n, flat(0x9b, 0xa), flat(0x93, 0xc), flat(0xfb, 0xc), flat(0xf3, 0xc), flat(0xfb, 0xa), descriptor(DATA, 0x1f, 0x9b, 0), 0n]
+    const gdt = [
+      0n,
+      flat(0x9b, 0xa),
+      flat(0x93, 0xc),
+      flat(0xfb, 0xc),
+      flat(0xf3, 0xc),
+      flat(0xfb, 0xa),
+      descriptor(DATA, 0x1f, 0x9b, 0),
+      0n,
+    ]
     gdt.forEach((d, n) => this.put(GDT + 8 * n, d))
     this.put(GDT + 0x40, descriptor(TSS, 0x67, 0x8b, 0))
     for (let n = 0; n < 256; n++) {
@@ -161,6 +175,7 @@ export class Stage64 {
       this.put(IDT + 16 * n, (at & 0xffffn) | (8n << 16n) | (0xee00n << 32n) | ((at >> 16n) << 48n))
     }
     this.put(TSS + 4, BigInt(INNER))
+    this.put(TSS + 0x60, 0x68n << 48n) // no I/O permission bitmap
     this.put(TABLES, BigInt(TABLES + 0x1007))
     this.put(TABLES + 0x1000, BigInt(TABLES + 0x2007))
     this.put(TABLES + 0x2000, BigInt(PAGES + 7))
@@ -216,9 +231,9 @@ export class Stage64 {
   get(at: number): bigint {
     return this.machine.physical.view.getBigUint64(this.machine.physical.host(at), true)
   }
-  /** A label's address. */
+  /** A label's address; `vector_N` is vector N's handler, which a program may define itself. */
   at(label: string): bigint {
-    const symbol = this.program.symbols.get(label)
+    const symbol = this.program.symbols.get(label) ?? handlers.symbols.get(label)
     if (!symbol) throw new RangeError(`no label ${label}`)
     return symbol.value
   }
@@ -231,7 +246,12 @@ export class Stage64 {
     while (!stop) {
       const progress = machine.run(end)
       stop = progress.stop
-      if (!stop && (progress.idle || machine.time >= end)) throw new Error(`no end; noted ${this.noted().map((e) => `#${e.vector} at ${e.rip.toString(16)}`).join(', ')}`)
+      if (!stop && (progress.idle || machine.time >= end))
+        throw new Error(
+          `no end; noted ${this.noted()
+            .map((e) => `#${e.vector} at ${e.rip.toString(16)}`)
+            .join(', ')}`,
+        )
     }
     if (stop.kind !== 'exit') throw new Error(`ended by ${stop.kind}`)
     return this.noted()
@@ -241,7 +261,16 @@ export class Stage64 {
     const out: Noted[] = []
     for (let at = LOG; at < Number(this.get(CELLS + 24)); at += 64) {
       const q = (n: number): bigint => this.get(at + 8 * n)
-      out.push({ vector: Number(q(0)), error: BigInt.asIntN(64, q(1)), rip: q(2), cs: Number(q(3)), rflags: q(4), rsp: q(5), dr6: q(6), cr2: q(7) })
+      out.push({
+        vector: Number(q(0)),
+        error: BigInt.asIntN(64, q(1)),
+        rip: q(2),
+        cs: Number(q(3)),
+        rflags: q(4),
+        rsp: q(5),
+        dr6: q(6),
+        cr2: q(7),
+      })
     }
     return out
   }

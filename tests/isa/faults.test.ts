@@ -1,5 +1,5 @@
 // Every form that uses memory, at an address it may not use: the fault leaves registers, flags and memory as they were
-// (SDM 3A 6.5, faults; TABLE "order of effects"). In 64-bit and 32-bit code at CPL 0: absent page, read-only page, and an
+// (SDM 3A 6.5, faults; src-core/isa/README.md, "Order of effects"). In 64-bit and 32-bit code at CPL 0: absent page, read-only page, and an
 // operand whose first bytes are in a good page and whose last are in an absent one.
 
 import { describe, expect, it } from 'vitest'

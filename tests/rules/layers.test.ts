@@ -25,7 +25,7 @@ const allowed: Record<string, readonly string[]> = {
 
 /** Packages that src-core may use, by folder. */
 const packages: Record<string, readonly string[]> = {
-  guests: ['fflate', 'fzstd', 'lz4js', 'xz-decompress', 'iced-x86'],
+  guests: ['fflate', 'fzstd', 'xz-decompress', 'iced-x86'],
   board: ['zod'],
   protocol: ['zod'],
 }

@@ -78,7 +78,7 @@ describe('the registers', () => {
   })
 
   it('EPT and VPID: only bits that exist, types only with their instruction', () => {
-    const defined = [0, 6, 8, 14, 16, 17, 20, 21, 25, 26, 32, 40, 41, 42, 43].reduce((v, n) => v | (1n << BigInt(n)), 0n)
+    const defined = [0, 6, 8, 14, 16, 17, 20, 21, 22, 25, 26, 32, 40, 41, 42, 43].reduce((v, n) => v | (1n << BigInt(n)), 0n)
     expect(eptVpid & ~defined).toBe(0n)
     expect(get('eptVpidCap')).toBe(eptVpid)
     expect([(eptVpid >> 6n) & 1n, (eptVpid >> 14n) & 1n, (eptVpid >> 20n) & 1n, (eptVpid >> 26n) & 1n, (eptVpid >> 32n) & 1n]).toEqual([1n, 1n, 1n, 1n, 1n])

@@ -303,7 +303,7 @@ describe('cached mappings (28.3)', () => {
     expect([access(t, 0x1004, 'write'), access(t, 0x5000, 'fetch'), access(t, 0x9000)]).toEqual([0x1004, 0x5000, 0x9000])
     expect(t.ept.restore(data.subarray(1))).toBe(false)
     const bad = data.slice()
-    bad.fill(0xff, 8, 16)
+    bad.fill(0xff, 24, 32)
     expect(t.ept.restore(bad)).toBe(false)
     expect(access(t, 0x1000)).toBe('violation 181')
   })

@@ -1,14 +1,4 @@
 // The interpreter's module: a run loop that dispatches records with `br_table`, hot forms as arms, the rest as functions.
-//
-//   block $exit
-//     block $exhausted
-//       loop $next
-//         budget −= 1;  budget < 0 → $exhausted
-//         block × (arms + 1)   br_table record.handler
-//         arm 0 … arm n        each ends in `br $next` with the next record, or leaves through $exit
-//         default              call_indirect record.handler
-//     $exhausted: budget += 1
-//   $exit: store the budget, answer the record
 
 import { offsets } from '../../isa/state.ts'
 import { Exit, Pseudo, Record } from '../record.ts'
@@ -42,8 +32,6 @@ export interface Interpreter {
   readonly anyHandlers: Uint16Array
   /** Which assist a form leaves for, by form id. */
   readonly assists: readonly (AssistCall | undefined)[]
-  /** Bytes of the arms' code, for the report. */
-  readonly armBytes: number
 }
 
 /** Builds the module; forms for which `hot` answers true become arms of the run loop. */
@@ -77,7 +65,17 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
     callees.push({ parameters: [i32, i32, i32], results: [i32], locals: [...emit.locals], code })
   }
 
-  // The run loop.
+  // The run loop:
+  //
+  //   block $exit
+  //     block $exhausted
+  //       loop $next
+  //         budget −= 1;  budget < 0 → $exhausted
+  //         block × (arms + 1)   br_table record.handler
+  //         arm 0 … arm n        each ends in `br $next` with the next record, or leaves through $exit
+  //         default              call_indirect record.handler
+  //     $exhausted: budget += 1
+  //   $exit: store the budget, answer the record
   const arms = firstCallee
   emit.reset()
   emit.place({ arm: 0 })
@@ -99,9 +97,7 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   c.u32(arms)
   for (let i = 0; i <= arms; i++) c.u32(i)
   c.u8(Op.end)
-  let armBytes = 0
   for (let i = 0; i < arms; i++) {
-    const start = c.length
     emit.place({ arm: arms - i }, true)
     if (i === Pseudo.goOn) emit.printGoOn()
     else if (i === Pseudo.cross) emit.printLeave(Exit.Cross)
@@ -116,7 +112,6 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
       if (!emit.specialised) anyHandlers[form.id] = i
     }
     c.u8(Op.end)
-    armBytes += c.length - start
   }
   // default: a handler that is a function
   emit.get(block)
@@ -157,5 +152,5 @@ export function buildInterpreter(forms: readonly Form[], hot: (form: Form) => bo
   emit.memory(Op.i32Store, offsets.budget)
   emit.get(record)
   const finished: ModuleParts = { ...parts, functions: parts.functions.map((f) => (f === run ? { ...run, locals: [...emit.locals] } : f)) }
-  return { bytes: assembleModule(finished), handlers, anyHandlers, assists, armBytes }
+  return { bytes: assembleModule(finished), handlers, anyHandlers, assists }
 }

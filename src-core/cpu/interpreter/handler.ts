@@ -8,16 +8,15 @@ import { calls, type CallName, type Signature } from '../../isa/calls.ts'
 import type { Family } from '../../isa/context.ts'
 import { Reference } from '../../isa/emit.ts'
 import type { Bit, FaultName, Val } from '../../isa/value.ts'
+import { Tlb, TLB_ENTRIES, TLB_ENTRY } from '../../paging/tlb.ts'
 import { Type } from '../../wasm/module.ts'
 import { Op } from '../../wasm/opcodes.ts'
 
 /** Where a handler is printed: as an arm of the run loop, or as a function of its own. */
 export type Placement = { readonly arm: number /* br depth to the loop outside the instruction */ } | 'function'
 
-/** TLB geometry that compiled code relies on (paging). */
-export const Tlb = { entries: 4096, entrySize: 32, read: 0, write: 8, addend: 16 } as const
 const callNames = Object.keys(calls) as CallName[]
-export const familyBit: { [F in Family]: number } = { x87: 0, x87NoWait: 1, mmx: 2, sse: 3 }
+const familyBit: { [F in Family]: number } = { x87: 0, x87NoWait: 1, mmx: 2, sse: 3 }
 const vectorOf: { [F in FaultName]: number } = {
   '#DE': 0, '#DB': 1, '#BP': 3, '#OF': 4, '#BR': 5, '#UD': 6, '#NM': 7, '#SS': 12, '#GP': 13, '#MF': 16, '#XM': 19,
 }
@@ -47,14 +46,14 @@ export class HandlerEmit extends RecordEmit {
     this.emit(linear)
     this.tee(address)
     this.code.u8(Op.i32WrapI64)
-    this.i32(7)
+    this.i32(7) // page number × TLB_ENTRY
     this.code.u8(Op.i32ShrU)
-    this.i32((Tlb.entries - 1) << 5)
+    this.i32((TLB_ENTRIES - 1) * TLB_ENTRY)
     this.code.u8(Op.i32And)
     this.get(this.tlb)
     this.code.u8(Op.i32Add)
     this.tee(p)
-    this.memory(Op.i64Load, info & Reference.write ? Tlb.write : Tlb.read)
+    this.memory(Op.i64Load, info & Reference.write ? Tlb.writeTag : Tlb.readTag)
     this.get(address)
     if (info & Reference.aligned) this.i64(~0xfff | 15)
     else {
@@ -137,11 +136,6 @@ export class HandlerEmit extends RecordEmit {
     this.i32(1 << familyBit[f])
     this.code.u8(Op.i32And)
     this.arm(() => this.leave(Exit.Family, () => this.i32(familyBit[f])))
-  }
-  protected checkPrivileged(): void {
-    this.get(this.blockLocal)
-    this.memory(Op.i32Load, offsets.cpl)
-    this.arm(() => this.leave(Exit.Vector, () => this.i32(13)))
   }
   protected leaveAssist(name: keyof Assists, args: readonly unknown[]): void {
     this.assistFound = { name, args }

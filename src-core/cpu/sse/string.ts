@@ -10,7 +10,7 @@ export const CF = 1
 export const ZF = 2
 export const SF = 4
 export const OF = 8
-export const INDEX_SHIFT = 8
+const INDEX_SHIFT = 8
 
 const first = new Int32Array(16)
 const second = new Int32Array(16)

@@ -189,7 +189,7 @@ export function initialize(s: ProcessorState): void {
   updateAvailability(s)
 }
 /** Bits of FCW that exist; bit 6 reads as 1. */
-export const controlWord = (v: number): number => (v & 0x1f3f) | 0x40
+const controlWord = (v: number): number => (v & 0x1f3f) | 0x40
 
 /** Loads the control word: flags it newly unmasks become pending (SDM 2A FLDCW). */
 export function loadControl(s: ProcessorState, fcw: number, fsw: number): void {

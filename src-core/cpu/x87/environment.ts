@@ -10,7 +10,7 @@ import { updateAvailability } from './availability.ts'
 import type { AssistContext } from './state-image.ts'
 
 /** Two bits a physical register: 0 valid, 1 zero, 2 special, 3 empty (SDM 1 8.1.7). */
-export function fullTag(s: ProcessorState): number {
+function fullTag(s: ProcessorState): number {
   const v = new DataView(s.fpr.buffer, s.fpr.byteOffset)
   let tag = 0
   for (let p = 0; p < 8; p++) {

@@ -5,7 +5,7 @@ import type { Reader } from './lexer.ts'
 import { registerNamed, widthOf } from './registers.ts'
 
 /** Bytes named by a size word; `far`, `near`, `short` and `strict` are kept apart. */
-export const SIZES: Readonly<Record<string, number>> = {
+const SIZES: Readonly<Record<string, number>> = {
   byte: 1,
   word: 2,
   dword: 4,

@@ -16,14 +16,14 @@ uint32_t workload(uint32_t n) {
       __asm__ volatile("int %0" ::"i"(VECTOR_SOFTWARE) : "memory");
       sum = sum * 5 + software_interrupts;
     }
-    __asm__ volatile("sti");
     for (uint32_t i = 0; i < 250; i++) {
       uint32_t before = ipis;
-      APIC(ICR_LOW) = SELF | VECTOR_IPI;
+      APIC(ICR_LOW) = SELF | VECTOR_IPI; // with IF = 0: v86's compiled code loses its stack when a store interrupts it
+      __asm__ volatile("sti");
       while (ipis == before) __asm__ volatile("pause");
+      __asm__ volatile("cli");
       sum = sum * 3 + ipis;
     }
-    __asm__ volatile("cli");
     sum = mix(sum, software_interrupts ^ ipis << 16);
   }
   return sum;
