@@ -12,6 +12,7 @@ const CODE = Rights.P | Rights.S | 0xb
 const DATA = Rights.P | Rights.S | 0x3
 const BUSY_TSS = Rights.P | 0xb
 
+/** Resets the processor and puts it into the entry state, with empty TLBs. */
 export function enter(core: Core, entry: EntryState): void {
   const s = core.state
   core.reset(true)

@@ -38,6 +38,10 @@ export interface VmOptions extends Omit<MachineOptions, 'vmx'> {
   readonly guest: { readonly megabytes: number; readonly processors: number; readonly placement?: PlacementName }
 }
 
+/** The board a guest believes to have: one node. Throws TopologyError when there is none such. */
+export const virtualBoard = (guest: VmOptions['guest']): BoardConfig =>
+  resolveBoard(PRESETS.get('uma-1n')!, { megabytes: guest.megabytes, processors: guest.processors })
+
 const MONITOR = 'monitor'
 /** The host vector that says: look at your virtual processor. */
 const NOTIFY = 0xf2
@@ -59,7 +63,7 @@ const handlerCosts = {
 
 export class VmMachine {
   readonly server: Machine
-  /** The board the guest believes to have: one node. */
+  /** The guest's. */
   readonly config: BoardConfig
   readonly io = new Bus('virtual ports')
   readonly mmio = new Bus('virtual memory')
@@ -75,7 +79,7 @@ export class VmMachine {
     const { guest } = options
     if (guest.processors > options.config.processors.length) throw new RangeError(`${guest.processors} virtual processors on ${options.config.processors.length} real ones`)
     this.server = new Machine({ ...options, vmx: true, serial: () => {}, debug: () => {} })
-    this.config = resolveBoard(PRESETS.get('uma-1n')!, { megabytes: guest.megabytes, processors: guest.processors })
+    this.config = virtualBoard(guest)
     this.chips = buildChips(this.config, this.server.clock, this.io, this.mmio, options.epoch ?? 0, {
       serial: (port, byte) => options.serial?.(port, byte),
       debug: (byte) => options.debug?.(byte),
@@ -151,13 +155,19 @@ export class VmMachine {
     this.server.interrupt()
   }
 
-  /** Server, chips and VM as at power-on, a guest's bytes in its memory, its bootstrap processor at the first instruction. Throws RangeError for bytes outside its memory, MonitorError when VT-x does not serve. */
-  load(segments: readonly Segment[], entry: EntryState): void {
-    const { server, config, options } = this
+  /** Server and chips as at power-on, without a VM. */
+  powerOn(): void {
     this.vm = undefined
     this.stop = undefined
-    server.powerOn()
+    this.server.powerOn()
+    for (const core of this.server.cores) core.rootProgram = undefined
     for (const d of [...this.chips.devices, ...this.lapics]) d.reset()
+  }
+
+  /** Power-on, a new VM, a guest's bytes in its memory, its bootstrap processor at the first instruction. Throws RangeError for bytes outside its memory, MonitorError when VT-x does not serve. */
+  load(segments: readonly Segment[], entry: EntryState): void {
+    const { server, config, options } = this
+    this.powerOn()
     const { topology } = server.config
     const free = server.config.ranges.filter((r) => r.start >= MIB || r.start + r.length > MIB).map((r) => {
       const start = Math.max(r.start, MIB)
@@ -259,6 +269,10 @@ export class VmMachine {
 
   get time(): number {
     return this.server.time
+  }
+  /** No interrupt can wake the guest any more. */
+  get deaf(): boolean {
+    return this.server.deaf
   }
   get clock(): Machine['clock'] {
     return this.server.clock

@@ -13,7 +13,7 @@ const TABLE_BYTES = 4096 * 4
 /** A run of records ends here at the latest, so that code that is never reached is not decoded. */
 const RUN_LENGTH = 48
 
-/** What decoded code depends on besides the bytes: code size and whether the stack is 16, 32 or 64 bits wide. */
+/** What decoded code depends on besides the bytes, the code size: an index of `sizes`. */
 export type CodeMode = number
 export const codeMode = (size: CodeSize): CodeMode => (size === 64 ? 2 : size === 32 ? 1 : 0)
 const sizes: readonly CodeSize[] = [16, 32, 64]

@@ -45,7 +45,9 @@ export class VirtualMachine {
 
   tripleFault(processor: number): void {
     if (this.failure !== undefined) return
-    this.failure = `triple fault of virtual processor ${processor}`
+    const p = this.processors[processor]!
+    const shown = (['guestRip', 'guestRsp', 'guestCr0', 'guestCr3', 'guestCr4'] as const).map((f) => `${f.slice(5).toUpperCase()} ${p.get(f).toString(16).toUpperCase()}`)
+    this.failure = `triple fault of virtual processor ${processor}: ${shown.join('  ')}`
     this.stopped({ kind: 'tripleFault', processor })
   }
 

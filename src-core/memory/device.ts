@@ -45,8 +45,8 @@ export interface SavedState {
   fields: { [name: string]: Json }
 }
 
-/** Everything that holds state of the machine can write it down and take it back. */
-export interface Stateful {
+/** A chip: it can write its state down and take it back. Its registers are separate objects, one for each mapped region. */
+export interface Device {
   /** Unique among the machine's parts, stable over releases: "lapic0", "pit", "uart0". */
   readonly id: string
   save(): SavedState
@@ -65,6 +65,3 @@ export class StateError extends Error {
     this.name = 'StateError'
   }
 }
-
-/** A chip: registers are separate objects (one per mapped region) so that it may have several. */
-export type Device = Stateful

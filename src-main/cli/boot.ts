@@ -1,21 +1,26 @@
 // `ring1 boot`: reads and checks everything named, builds the machine, runs it, and says how it ended.
 
 import { Machine } from '../../src-core/board/machine.ts'
+import type { BoardConfig } from '../../src-core/board/config.ts'
+import { TopologyError } from '../../src-core/board/topology.ts'
+import { virtualBoard, VmMachine, type VmOptions } from '../../src-core/board/vm.ts'
 import { distinct, OutputFile, readInput } from './files.ts'
 import { loadGuest } from './guest.ts'
 import { findHost, isFile, makeBoard } from './host.ts'
 import { machineHash } from './machine-hash.ts'
-import type { BootOptions } from './options.ts'
+import { DEFAULT_VTX, type BootOptions } from './options.ts'
 import { report, type End } from './report.ts'
 import { absolute, SavedMachine, saveMachine, type SavedBoard } from './saved-machine.ts'
 import { SerialInput, type StandardInput } from './serial-input.ts'
 import { FileOutput, StreamOutput, type SerialOutput } from './serial-output.ts'
 import { Session } from './session.ts'
-import { CommandError, Status } from './status.ts'
+import { CommandError, Status, usage } from './status.ts'
 import { tripleFault } from './triple-fault.ts'
 import { Until } from './until.ts'
 
 const MOST_NOTICES = 20
+/** What a monitor's own frames and tables take at most, and firmware's first megabyte. */
+const MONITOR_MEGABYTES = 16
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 const say = (text: string): void => void process.stderr.write(`ring1: ${text}\n`)
@@ -33,6 +38,7 @@ function statusOf(end: End): number {
     case 'stuck':
       return Status.timeLimit
     case 'tripleFault':
+    case 'monitor':
       return Status.tripleFault
     case 'brokenPipe':
       return Status.brokenPipe
@@ -41,8 +47,9 @@ function statusOf(end: End): number {
   }
 }
 
-async function explain(end: End, machine: Machine, options: BootOptions): Promise<void> {
-  if (end.kind === 'tripleFault') say(await tripleFault(machine.cores[end.processor]!))
+async function explain(end: End, machine: Machine | VmMachine, options: BootOptions): Promise<void> {
+  if (end.kind === 'tripleFault') say(machine instanceof VmMachine ? (machine.vm?.failure ?? 'triple fault') : await tripleFault(machine.cores[end.processor]!))
+  if (end.kind === 'monitor') say(`the virtual machine cannot go on: ${end.reason}`)
   if (end.kind === 'timeLimit') say(`the time limit of ${options.timeLimit} s is over`)
   if (end.kind === 'stuck') say('the guest waits for an interrupt that can never come: nothing is due and its input has ended')
 }
@@ -55,22 +62,44 @@ async function prepare(options: BootOptions) {
     topology: await findHost(options.host),
     ...(memory === undefined ? {} : { memory }),
     ...(cpus === undefined ? {} : { cpus }),
+    vtx: options.vtx ?? DEFAULT_VTX,
     guest: absolute(options),
   }
   const config = makeBoard(board.topology, board, saved?.name)
+  const guest = options.vm && virtualGuest(options.vm, config)
+  const guestConfig = guest ? makeVirtual(() => virtualBoard(guest)) : config
   // a saved machine's guest is in its memory; its files are wanted again only when it reboots
-  const image = saved ? undefined : await loadGuest(options, config)
-  return { saved, board, config, image, reload: async () => image ?? (await loadGuest(board.guest, config)) }
+  const image = saved ? undefined : await loadGuest(options, guestConfig)
+  return { saved, board, config, guest, image, reload: async () => image ?? (await loadGuest(board.guest, guestConfig)) }
 }
 
-function build(config: ReturnType<typeof makeBoard>, serial: (byte: number) => void): Machine {
+/** What the virtual machine gets of its server. Throws CommandError(64) for what that does not have. */
+function virtualGuest(wish: NonNullable<BootOptions['vm']>, server: BoardConfig): VmOptions['guest'] {
+  const processors = wish.vcpus ?? server.processors.length
+  if (processors > server.processors.length) throw usage(`--vcpus ${processors}: the server has ${server.processors.length} processors`)
+  const megabytes = wish.memory ?? Math.floor(server.megabytes / 2)
+  if (megabytes > server.megabytes - MONITOR_MEGABYTES) throw usage(`--vm-memory ${megabytes}: the server has ${server.megabytes} MB, of which its monitor needs ${MONITOR_MEGABYTES}`)
+  return { processors, megabytes, placement: wish.placement }
+}
+
+function makeVirtual<T>(make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    if (error instanceof TopologyError) throw usage(`the virtual machine: ${error.message}`)
+    throw error
+  }
+}
+
+function build(config: BoardConfig, guest: VmOptions['guest'] | undefined, vtx: boolean, serial: (byte: number) => void): Machine | VmMachine {
   let notices = 0
   const unimplemented = (what: string): void => {
     if (notices < MOST_NOTICES) say(`the guest asked for what this processor does not have: ${what}`)
     if (++notices === MOST_NOTICES) say('more is in the report')
   }
+  const options = { config, serial: (port: number, byte: number) => (port === 0 ? serial(byte) : undefined), unimplemented }
   try {
-    return new Machine({ config, serial: (port, byte) => (port === 0 ? serial(byte) : undefined), unimplemented })
+    return guest ? new VmMachine({ ...options, guest }) : new Machine({ ...options, vmx: vtx })
   } catch (error) {
     if (error instanceof RangeError) throw new CommandError(Status.internal, `this host cannot give ${config.megabytes} MB of memory: ${error.message}`)
     throw error
@@ -93,19 +122,20 @@ export async function boot(options: BootOptions): Promise<number> {
     [options.kernel, options.initrd, options.restore, options.host !== undefined && isFile(options.host) ? options.host : undefined],
     [onStdio ? undefined : options.serial, options.report, options.save],
   )
-  const { saved, board, config, image, reload } = await prepare(options)
+  const { saved, board, config, guest, image, reload } = await prepare(options)
   const reportFile = options.report === undefined ? undefined : new OutputFile(options.report)
   const saveFile = options.save === undefined ? undefined : new OutputFile(options.save)
   const output: SerialOutput = onStdio ? new StreamOutput(process.stdout) : new FileOutput(new OutputFile(options.serial))
 
   const until = options.until === undefined ? undefined : new Until(options.until)
-  const machine = build(config, (byte) => {
+  const machine = build(config, guest, board.vtx, (byte) => {
     if (until?.seen) return
     output.put(byte)
     if (until?.take(byte)) machine.interrupt()
   })
   if (image) machine.load(image.segments, image.entry)
-  saved?.restore(machine)
+  const server = machine instanceof VmMachine ? machine.server : machine
+  saved?.restore(server)
 
   const input = new SerialInput(onStdio ? standardInput() : undefined, {
     leave: () => session.end({ kind: 'left' }),
@@ -120,18 +150,20 @@ export async function boot(options: BootOptions): Promise<number> {
   try {
     if (input.interactive) {
       const { length } = config.processors
-      say(`${config.topology.name}, ${length} processor${length === 1 ? '' : 's'}, ${config.megabytes} MB; Ctrl-A X leaves, Ctrl-A H helps`)
+      const virtual = guest ? `; in a virtual machine of ${guest.megabytes} MB with ${guest.processors}` : ''
+      say(`${config.topology.name}, ${length} processor${length === 1 ? '' : 's'}, ${config.megabytes} MB${virtual}; Ctrl-A X leaves, Ctrl-A H helps`)
     }
     const end = await session.run()
     await output.end()
     input.close()
     await explain(end, machine, options)
     const status = statusOf(end)
-    if (saveFile) saveMachine(saveFile, machine, board)
-    const hash = options.hash ? machineHash(machine) : undefined
+    if (saveFile) saveMachine(saveFile, server, board)
+    const hash = options.hash ? machineHash(server) : undefined
+    const vm = machine instanceof VmMachine ? machine.vm?.figures() : undefined
     const { wallSeconds, resets } = session
-    const figures = { end, status, wallSeconds, resets, serialOut: output.count, serialIn: input.count, hash }
-    reportFile?.write(new TextEncoder().encode(`${JSON.stringify(report(machine, figures), undefined, 2)}\n`))
+    const figures = { end, status, wallSeconds, resets, serialOut: output.count, serialIn: input.count, hash, vm }
+    reportFile?.write(new TextEncoder().encode(`${JSON.stringify(report(server, figures), undefined, 2)}\n`))
     return status
   } finally {
     input.close()

@@ -30,7 +30,7 @@ Exit status
     0  the guest powered off, --until was seen, --stop-at was reached, or Ctrl-A X
     N  (code << 1) | 1 when the guest wrote code to port 0xF4
    64  usage            65  a file that cannot be loaded     66  a file that cannot be read or written
-   70  triple fault     71  a fault of the host or of ring1
+   70  triple fault, or a virtual machine that its monitor cannot go on with     71  a fault of the host or of ring1
   124  time limit, or the guest waits for what can never come
   130  interrupted by Ctrl-C (129, 143: by a hang-up, a request to end)     141  nobody reads the output any more
 
@@ -47,6 +47,7 @@ The report's fields
   code                  decoded instructions, pages dropped, flushes, bytes in use
   serial                bytes out of COM1, and into it
   unimplemented         what the guest used that the processor has not, with counts
+  vm                    with --on vm: VM entries, exits by reason, pages and their nodes, tables of the EPT
   hash                  with --hash: SHA-256 of memory, and of the rest of the machine's state
 `
 }

@@ -1,6 +1,7 @@
 // The options of `ring1 boot`: one table, from which they are read, checked and explained.
 
 import { parseArgs } from 'node:util'
+import { placements, type PlacementName } from '../../src-core/hypervisor/placement.ts'
 import { nearest } from './nearest.ts'
 import { usage } from './status.ts'
 
@@ -13,7 +14,7 @@ interface OptionRow {
 }
 
 export const bootRows = [
-  { name: 'on', value: 'metal', about: 'where the guest runs: metal, the emulated server itself (default)' },
+  { name: 'on', value: 'metal|vm', about: 'where the guest runs: metal, the emulated server itself (default), or vm, a virtual machine on it' },
   { name: 'kernel', value: 'FILE', short: 'k', about: 'Linux boot image, PVH or Multiboot ELF, or flat program; without it: Minos' },
   { name: 'initrd', value: 'FILE', short: 'i', about: "the kernel's initial file system or first module" },
   { name: 'append', value: 'TEXT', short: 'a', about: "the kernel's command line" },
@@ -21,6 +22,10 @@ export const bootRows = [
   { name: 'host', value: 'PRESET|FILE', about: 'the server: a preset (ring1 hosts) or a topology file in JSON; default intel-4n' },
   { name: 'memory', value: 'MB', short: 'm', about: "the server's memory, split over its nodes; default 1024" },
   { name: 'cpus', value: 'N', about: 'processors, dealt round-robin over the sockets; default one a node' },
+  { name: 'vtx', value: 'on|off', about: 'processors with VT-x, for hypervisors; default off' },
+  { name: 'vcpus', value: 'N', about: "the virtual machine's processors, one on each of the server's; default all of them" },
+  { name: 'vm-memory', value: 'MB', about: "the virtual machine's memory; default half the server's" },
+  { name: 'placement', value: 'POLICY', about: 'which node a page of the virtual machine comes from: first-touch (default), round-4k or round-1g' },
   { name: 'serial', value: 'stdio|FILE', about: 'where COM1 is: this terminal or pipe (default), or a file for its output' },
   { name: 'until', value: 'TEXT', about: 'end with 0 as soon as the serial output contains TEXT' },
   { name: 'time-limit', value: 'SECONDS', about: 'end with 124 after this much wall time' },
@@ -32,6 +37,9 @@ export const bootRows = [
   { name: 'help', short: 'h', about: 'this text' },
 ] as const satisfies readonly OptionRow[]
 
+/** Without --vtx. */
+export const DEFAULT_VTX = false
+
 export interface GuestOptions {
   readonly kernel?: string
   readonly initrd?: string
@@ -40,10 +48,13 @@ export interface GuestOptions {
 }
 
 export interface BootOptions extends GuestOptions {
+  /** In a virtual machine instead of on the server itself. */
+  readonly vm?: { readonly vcpus?: number; readonly memory?: number; readonly placement: PlacementName }
   /** A preset's name or a file's path. */
   readonly host?: string
   readonly memory?: number
   readonly cpus?: number
+  readonly vtx?: boolean
   /** `stdio` or a file's path. */
   readonly serial: string
   readonly until?: string
@@ -119,9 +130,21 @@ export function bootOptions(args: readonly string[]): BootOptions | 'help' {
   const count = <K extends string>(key: K, value: number | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: number }
 
   const on = given.get('on') ?? 'metal'
-  if (on === 'vm') throw usage('--on vm: virtual machines are not there yet; --on metal runs the guest on the server itself')
-  if (on !== 'metal') throw usage(`--on ${String(on)}: not a place to run; --on metal is`)
+  if (on !== 'metal' && on !== 'vm') throw usage(`--on ${String(on)}: not a place to run; metal and vm are`)
+  if (on === 'metal')
+    for (const name of ['vcpus', 'vm-memory', 'placement']) if (given.has(name)) throw usage(`--${name} without --on vm: there is no virtual machine`)
+  const policy = given.get('placement') ?? 'first-touch'
+  const placement = placements.find((p) => p === policy)
+  if (!placement) throw usage(`--placement ${String(policy)}: not a policy; ${placements.join(', ')} are`)
+  const vm = {
+    ...count('vcpus', number(given, 'vcpus', 'a whole number of processors', decimal, 1, 1e9)),
+    ...count('memory', number(given, 'vm-memory', 'a whole number of megabytes', decimal, 1, 1e9)),
+    placement,
+  }
+  const vtx = given.get('vtx')
+  if (vtx !== undefined && vtx !== 'on' && vtx !== 'off') throw usage(`--vtx ${String(vtx)}: not on or off`)
   const options: BootOptions = {
+    ...(on === 'vm' ? { vm } : {}),
     ...text('kernel', 'kernel'),
     ...text('initrd', 'initrd'),
     ...text('append', 'append'),
@@ -129,6 +152,7 @@ export function bootOptions(args: readonly string[]): BootOptions | 'help' {
     ...text('host', 'host'),
     ...count('memory', number(given, 'memory', 'a whole number of megabytes', decimal, 1, 1e9)),
     ...count('cpus', number(given, 'cpus', 'a whole number of processors', decimal, 1, 1e9)),
+    ...(vtx === undefined ? {} : { vtx: vtx === 'on' }),
     serial: (given.get('serial') as string | undefined) ?? 'stdio',
     ...text('until', 'until'),
     ...count('timeLimit', number(given, 'time-limit', 'a number of seconds above 0', seconds, 1e-9, 1e9)),
@@ -143,10 +167,14 @@ export function bootOptions(args: readonly string[]): BootOptions | 'help' {
 }
 
 function contradictions(o: BootOptions): void {
+  if (o.vm) {
+    const unsaved: [string, unknown][] = [['save', o.save], ['restore', o.restore], ['hash', o.hash || undefined]]
+    for (const [name, value] of unsaved) if (value !== undefined) throw usage(`--${name} with --on vm: the state of virtual machines cannot be written down yet`)
+  }
   if (o.restore !== undefined) {
     const fixed: [string, unknown][] = [
       ['kernel', o.kernel], ['initrd', o.initrd], ['append', o.append], ['load-at', o.loadAt],
-      ['host', o.host], ['memory', o.memory], ['cpus', o.cpus],
+      ['host', o.host], ['memory', o.memory], ['cpus', o.cpus], ['vtx', o.vtx],
     ]
     for (const [name, value] of fixed)
       if (value !== undefined) throw usage(`--${name} contradicts --restore: a saved machine has its guest and its board already`)

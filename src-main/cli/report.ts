@@ -1,6 +1,7 @@
 // The JSON report of a run; `ring1 help boot` names its fields.
 
 import type { Machine } from '../../src-core/board/machine.ts'
+import type { VirtualMachineFigures } from '../../src-core/hypervisor/virtual-machine.ts'
 import type { MachineHash } from './machine-hash.ts'
 
 /** Why a run ended. */
@@ -8,6 +9,7 @@ export type End =
   | { readonly kind: 'powerOff' | 'until' | 'stopAt' | 'left' | 'timeLimit' | 'stuck' | 'brokenPipe' }
   | { readonly kind: 'exit'; readonly code: number }
   | { readonly kind: 'tripleFault'; readonly processor: number }
+  | { readonly kind: 'monitor'; readonly reason: string }
   | { readonly kind: 'signal'; readonly name: 'SIGINT' | 'SIGTERM' | 'SIGHUP' }
 
 export interface RunFigures {
@@ -18,6 +20,7 @@ export interface RunFigures {
   readonly serialOut: number
   readonly serialIn: number
   readonly hash?: MachineHash | undefined
+  readonly vm?: VirtualMachineFigures | undefined
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
@@ -59,6 +62,7 @@ export function report(machine: Machine, run: RunFigures) {
     code: { ...machine.code.counters, bytes: machine.code.bytesUsed },
     serial: { out: run.serialOut, in: run.serialIn },
     unimplemented: Object.fromEntries(machine.unimplemented),
+    ...(run.vm ? { vm: run.vm } : {}),
     ...(run.hash ? { hash: run.hash } : {}),
   }
 }

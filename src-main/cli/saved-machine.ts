@@ -23,11 +23,14 @@ export interface SavedBoard {
   readonly topology: Topology
   readonly memory?: number
   readonly cpus?: number
+  readonly vtx: boolean
   /** Paths are absolute. */
   readonly guest: GuestOptions
 }
 
-interface Contents extends Omit<SavedBoard, 'topology'> {
+interface Contents extends Omit<SavedBoard, 'topology' | 'vtx'> {
+  /** Absent: off. */
+  readonly vtx?: boolean
   readonly topology: TopologyForm
   readonly machine: Json
 }
@@ -99,12 +102,14 @@ export class SavedMachine {
     if (start + length > data.length) throw this.bad('cut off')
     try {
       this.contents = JSON.parse(new TextDecoder().decode(data.subarray(start, start + length))) as Contents
-      const { memory, cpus, guest } = this.contents
+      const { memory, cpus, vtx = false, guest } = this.contents
       if (!isGuest(guest)) throw new SyntaxError('no guest')
+      if (typeof vtx !== 'boolean') throw new SyntaxError('no processors')
       this.board = {
         topology: makeTopology(this.contents.topology, name),
         ...(memory === undefined ? {} : { memory }),
         ...(cpus === undefined ? {} : { cpus }),
+        vtx,
         guest,
       }
     } catch (error) {

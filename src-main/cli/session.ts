@@ -1,6 +1,7 @@
 // One run of a machine at the command line: turns of the guest, between them output, input, signals and waiting.
 
-import type { Machine } from '../../src-core/board/machine.ts'
+import type { Machine, Stop } from '../../src-core/board/machine.ts'
+import type { VmStop } from '../../src-core/board/vm.ts'
 import type { LoadedImage } from '../../src-core/guests/image.ts'
 import { Pace } from './pace.ts'
 import type { End } from './report.ts'
@@ -15,8 +16,13 @@ const RTS = 2
 /** Virtual seconds after which input goes to a guest that does not know flow control. */
 const PATIENCE = 3
 
+/** A server, or a virtual machine on one. */
+export interface Runnable extends Pick<Machine, 'time' | 'clock' | 'chips' | 'deaf' | 'powerOn' | 'load'> {
+  run(idleUntil: number): { readonly stop: Stop | VmStop | undefined; readonly idle: boolean }
+}
+
 export interface SessionParts {
-  readonly machine: Machine
+  readonly machine: Runnable
   /** The guest, to be loaded after a reset. Rejects with CommandError. */
   readonly reload: () => Promise<LoadedImage>
   readonly output: SerialOutput

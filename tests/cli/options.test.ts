@@ -25,10 +25,10 @@ describe('boot options', () => {
 
   it('are read in every form', () => {
     const args = ['--on', 'metal', '-k', 'k', '--initrd=i', '-a', 'console=ttyS0 quiet', '--memory', '512', '--cpus=4', '--host', 'uma-1n', '--serial', 'log']
-    const more = ['--until', 'x', '--time-limit', '1.5', '--stop-at', '9', '--report', 'r', '--hash', '--save', 's', '--load-at', '0x7C00']
+    const more = ['--until', 'x', '--time-limit', '1.5', '--stop-at', '9', '--report', 'r', '--hash', '--save', 's', '--load-at', '0x7C00', '--vtx', 'on']
     expect(bootOptions([...args, ...more])).toEqual({
       kernel: 'k', initrd: 'i', append: 'console=ttyS0 quiet', memory: 512, cpus: 4, host: 'uma-1n', serial: 'log',
-      until: 'x', timeLimit: 1.5, stopAt: 9, report: 'r', hash: true, save: 's', loadAt: 0x7c00,
+      until: 'x', timeLimit: 1.5, stopAt: 9, report: 'r', hash: true, save: 's', loadAt: 0x7c00, vtx: true,
     })
     expect(bootOptions(['--help', '--kernel', 'k'])).toBe('help')
     expect(bootOptions(['-k', 'k', '--append=--x'])).toMatchObject({ append: '--x' })
@@ -61,10 +61,12 @@ describe('boot options', () => {
     expect(refusal('--initrd', 'i')).toContain('--initrd without --kernel')
     expect(refusal('--append', 'a')).toContain('--append without --kernel')
     expect(refusal('--load-at', '0')).toContain('--load-at without --kernel')
-    expect(refusal('--on', 'vm')).toContain('--on vm: virtual machines are not there yet')
+    expect(refusal('--on', 'vm', '--save', 's')).toContain('--save with --on vm')
+    expect(refusal('--on', 'vm', '--placement', 'random')).toContain('first-touch, round-4k, round-1g are')
+    for (const o of ['vcpus', 'vm-memory', 'placement']) expect(refusal(`--${o}`, '1')).toContain(`--${o} without --on vm`)
     expect(refusal('--on', 'mars')).toContain('--on mars')
     expect(refusal('--hash')).toContain('--hash without --report')
-    for (const o of ['kernel', 'host', 'memory', 'cpus']) expect(refusal('--restore', 's', `--${o}`, '8')).toContain(`--${o} contradicts --restore`)
+    for (const o of ['kernel', 'host', 'memory', 'cpus', 'vtx']) expect(refusal('--restore', 's', `--${o}`, o === 'vtx' ? 'off' : '8')).toContain(`--${o} contradicts --restore`)
   })
 
   it('are all in the help', () => {

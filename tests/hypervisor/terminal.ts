@@ -7,6 +7,9 @@ import { VmMachine, type VmOptions, type VmStop } from '../../src-core/board/vm.
 import type { NamedFile } from '../../src-core/guests/image.ts'
 import { loadImage } from '../../src-core/guests/load.ts'
 
+/** What a shell's line editor asks a terminal. */
+const CURSOR_POSITION = '\x1b[6n'
+
 export interface TerminalOptions {
   readonly host?: string
   readonly processors?: number
@@ -16,7 +19,7 @@ export interface TerminalOptions {
 
 export class Terminal {
   readonly machine: VmMachine
-  /** Everything printed, without carriage returns. */
+  /** Everything printed, without carriage returns and questions for the cursor's position. */
   output = ''
   private read = 0
 
@@ -25,7 +28,9 @@ export class Terminal {
       config: resolveBoard(PRESETS.get(options.host ?? 'intel-4n')!, { processors: options.processors, megabytes: options.megabytes }),
       guest: options.guest,
       serial: (port, byte) => {
-        if (port === 0 && byte !== 13) this.output += String.fromCharCode(byte)
+        if (port !== 0 || byte === 13) return
+        this.output += String.fromCharCode(byte)
+        if (this.output.endsWith(CURSOR_POSITION)) this.output = this.output.slice(0, -CURSOR_POSITION.length)
       },
     })
   }
