@@ -1,10 +1,8 @@
-// A server with our hypervisor on it and one VM under that: a machine whose guest runs in VMX non-root operation.
+// A VM on a server with our hypervisor: a machine whose guest runs in VMX non-root operation. Several may share a server.
 // The VM's chips are a second set of the server's, its local APICs too; they are reached by exits alone.
-// Does not model: save and restore, several VMs, more virtual than real processors.
+// Does not model: save and restore, several virtual processors on one real.
 
-import { Cr0, Cr4, Efer, MAXPHYADDR } from '../arch/registers.ts'
-import { Msr } from '../arch/msr.ts'
-import { FeatureControl } from '../arch/vmx.ts'
+import { MAXPHYADDR } from '../arch/registers.ts'
 import { Activity } from '../cpu/halt.ts'
 import { Again } from '../cpu/fault.ts'
 import type { Core } from '../cpu/run.ts'
@@ -12,24 +10,22 @@ import { DELIVERY } from '../devices/apicbus.ts'
 import { Lapic } from '../devices/lapic.ts'
 import type { EntryState } from '../guests/entry.ts'
 import type { Segment } from '../guests/image.ts'
-import { FrameAllocator } from '../hypervisor/frames.ts'
 import { GuestMemory } from '../hypervisor/guest-memory.ts'
 import { placement, type PlacementName } from '../hypervisor/placement.ts'
 import type { VirtualApic, VirtualChips } from '../hypervisor/virtual-devices.ts'
 import { VirtualMachine } from '../hypervisor/virtual-machine.ts'
-import { VirtualProcessor, type HostContext } from '../hypervisor/virtual-processor.ts'
+import { VirtualProcessor } from '../hypervisor/virtual-processor.ts'
 import { Bus } from '../memory/bus.ts'
 import { buildChips, type Chips } from './chips.ts'
 import { resolveBoard, type BoardConfig } from './config.ts'
 import { COSTS } from './costs.ts'
-import { enter } from './entry.ts'
 import { firmware } from './firmware.ts'
-import { LAPIC, MIB } from './layout.ts'
+import { LAPIC } from './layout.ts'
 import { CRYSTAL, Machine, type MachineOptions, type Stop } from './machine.ts'
 import { PRESETS } from './presets.ts'
 import { enterVirtualWireMode } from './virtual-wire.ts'
 import { enterVirtual } from './vm-entry.ts'
-import { hostMemory, ProcessorPort } from './vm-port.ts'
+import { VmServer } from './vm-server.ts'
 
 export type VmStop = Stop | { readonly kind: 'monitor'; readonly reason: string }
 
@@ -42,12 +38,8 @@ export interface VmOptions extends Omit<MachineOptions, 'vmx'> {
 export const virtualBoard = (guest: VmOptions['guest']): BoardConfig =>
   resolveBoard(PRESETS.get('uma-1n')!, { megabytes: guest.megabytes, processors: guest.processors })
 
-const MONITOR = 'monitor'
 /** The host vector that says: look at your virtual processor. */
 const NOTIFY = 0xf2
-const SVR = 0x80f
-const X2APIC = 0xc00n
-const selectors = { codeSelector: 0x10, dataSelector: 0x18, taskSelector: 0x20 } as const
 
 const { vmcall, cpuidExit, portReadExit, portWriteExit, deviceAccess, localMemory } = COSTS
 /** What is left of a measured exit behind the bare round trip. */
@@ -73,12 +65,26 @@ export class VmMachine {
   vm: VirtualMachine | undefined
   private stop: VmStop | undefined
   private readonly locals: Bus[] = []
+  private readonly own: readonly Core[]
+  private readonly host: VmServer
 
-  /** Throws TopologyError when the guest cannot be had, RangeError for more virtual processors than the server has. */
-  constructor(private readonly options: VmOptions) {
+  /**
+   * `first`: the server's processor that runs the first virtual one; the others follow. VMs on one `host` have processors of their own.
+   * Throws TopologyError when the guest cannot be had, RangeError for more virtual processors than the server has from there on.
+   */
+  constructor(
+    private readonly options: VmOptions,
+    host?: VmServer,
+    readonly id = 'vm0',
+    first = 0,
+  ) {
     const { guest } = options
-    if (guest.processors > options.config.processors.length) throw new RangeError(`${guest.processors} virtual processors on ${options.config.processors.length} real ones`)
-    this.server = new Machine({ ...options, vmx: true, serial: () => {}, debug: () => {} })
+    const there = (host?.machine.config ?? options.config).processors.length - first
+    if (guest.processors > there) throw new RangeError(`${guest.processors} virtual processors on ${there} real ones`)
+    const { serial: _serial, debug: _debug, ...rest } = options
+    this.host = host ?? new VmServer(rest)
+    this.server = this.host.machine
+    this.own = this.server.cores.slice(first, first + guest.processors)
     this.config = virtualBoard(guest)
     this.chips = buildChips(this.config, this.server.clock, this.io, this.mmio, options.epoch ?? 0, {
       serial: (port, byte) => options.serial?.(port, byte),
@@ -133,7 +139,7 @@ export class VmMachine {
         crystal: CRYSTAL,
         physicalBits: MAXPHYADDR,
         readPic: this.chips.readPic,
-        tscOffset: () => BigInt.asUintN(64, (this.vm?.processors[index]?.tscOffset ?? 0n) + this.server.cores[index]!.state.tscOffset),
+        tscOffset: () => BigInt.asUintN(64, (this.vm?.processors[index]?.tscOffset ?? 0n) + this.own[index]!.state.tscOffset),
         baseChanged: place,
       },
     )
@@ -146,7 +152,7 @@ export class VmMachine {
     const processor = this.vm?.processors[index]
     if (!processor) return
     if (!processor.inGuest) return processor.changed()
-    const { apicId } = this.server.config.processors[index]!
+    const { apicId } = this.own[index]!
     this.server.chips.apicBus.send({ destination: apicId, wide: true, logical: false, delivery: DELIVERY.fixed, vector: NOTIFY, level: false })
   }
 
@@ -155,50 +161,43 @@ export class VmMachine {
     this.server.interrupt()
   }
 
-  /** Server and chips as at power-on, without a VM. */
+  /** Chips as at power-on, its processors reset, its frames given back. */
   powerOn(): void {
+    this.vm?.memory.release()
     this.vm = undefined
     this.stop = undefined
-    this.server.powerOn()
-    for (const core of this.server.cores) core.rootProgram = undefined
+    for (const core of this.own) {
+      core.rootProgram = undefined
+      core.reset(false)
+      core.time = Math.max(core.time, this.server.clock.time)
+      for (const frame of this.regions.splice(0)) this.host.frames.release(frame, this.server.physical.node(frame), this.id)
+    }
     for (const d of [...this.chips.devices, ...this.lapics]) d.reset()
   }
+  /** Frames of the monitor for this VM: VMX regions and bitmaps. */
+  private readonly regions: number[] = []
 
   /** Power-on, a new VM, a guest's bytes in its memory, its bootstrap processor at the first instruction. Throws RangeError for bytes outside its memory, MonitorError when VT-x does not serve. */
   load(segments: readonly Segment[], entry: EntryState): void {
-    const { server, config, options } = this
+    const { server, config, options, host, id } = this
     this.powerOn()
-    const { topology } = server.config
-    const free = server.config.ranges.filter((r) => r.start >= MIB || r.start + r.length > MIB).map((r) => {
-      const start = Math.max(r.start, MIB)
-      return { start, length: r.start + r.length - start, node: r.node }
-    })
-    const frames = new FrameAllocator(free, topology.distances)
-    const memory = hostMemory(server.cores[0]!, frames)
-    const take = (node: number): number => {
-      const frame = frames.take(node, MONITOR)
-      if (frame === undefined) throw new RangeError('the server has no memory for its monitor')
-      memory.clear(frame)
-      return frame
-    }
-    const home = server.config.processors[0]!.node
+    const nodeOf = (core: Core): number => server.config.processors[core.index]!.node
+    const { frames, memory } = host
     const where = placement(options.guest.placement ?? 'first-touch', frames.nodeCount)
-    const guestMemory = new GuestMemory('vm0', config.ranges, memory, frames, where, (frame) => server.physical.node(frame), home)
+    const guestMemory = new GuestMemory(id, config.ranges, memory, frames, where, (frame) => server.physical.node(frame), nodeOf(this.own[0]!))
     const { processors, coreBits } = config
-    const vm = new VirtualMachine('vm0', guestMemory, { processors: processors.length, coreBits, threadBits: 0 }, handlerCosts, (why) => this.halt(why))
-    const cr3 = identityMap(take(home), take(home), (at, value) => {
-      memory.write(at, 4, value % 2 ** 32)
-      memory.write(at + 4, 4, Math.floor(value / 2 ** 32))
-    })
+    const vm = new VirtualMachine(id, guestMemory, { processors: processors.length, coreBits, threadBits: 0 }, handlerCosts, (why) => this.halt(why))
     for (const p of processors) {
-      const core = server.cores[p.index]!
-      const { node } = server.config.processors[p.index]!
-      const scratch = take(node)
-      const port = new ProcessorPort(core, node, memory, scratch)
-      const context = boot(core, port, cr3, scratch)
+      const core = this.own[p.index]!
+      const region = (): number => {
+        const frame = host.take(nodeOf(core), id)
+        this.regions.push(frame)
+        return frame
+      }
+      const { port, context } = host.boot(core)
       const processor = new VirtualProcessor(vm, p.index, p.apicId, port, this.apic(p.index), this.seen(p.index))
       vm.processors.push(processor)
-      processor.begin({ vmxon: take(node), vmcs: take(node), msrBitmap: take(node) }, context)
+      processor.begin({ vmxon: region(), vmcs: region(), msrBitmap: region() }, context)
       core.rootProgram = this.rootProgram(core, processor)
     }
     for (const s of [...firmware(config).segments, ...segments]) {
@@ -289,29 +288,4 @@ export class VmMachine {
     const { stop, idle } = this.server.run(idleUntil)
     return { stop: this.stop ?? stop, idle: idle && !this.stop }
   }
-}
-
-/** One PML4 entry to a table of 512 pages of 1 GiB: linear is physical. Answers CR3. */
-function identityMap(pml4: number, pdpt: number, write: (at: number, value: number) => void): number {
-  write(pml4, pdpt + 3)
-  for (let n = 0; n < 512; n++) write(pdpt + 8 * n, n * 2 ** 30 + 0x83)
-  return pml4
-}
-
-/** What a loader and the monitor's first instructions do: 64-bit mode, VT-x allowed and locked, the local APIC in x2APIC mode and on. */
-function boot(core: Core, port: ProcessorPort, cr3: number, stack: number): HostContext {
-  const flat = { base: 0 }
-  enter(core, {
-    mode: 'long', rip: stack, rflags: 2, gprs: {}, cr3,
-    cs: { ...flat, selector: selectors.codeSelector }, data: { ...flat, selector: selectors.dataSelector },
-  })
-  const s = core.state
-  s.cr0 |= Cr0.NE | Cr0.WP
-  s.cr4 |= Cr4.VMXE | Cr4.OSFXSR | Cr4.OSXSAVE
-  s.efer |= Efer.NXE
-  core.modeChanged()
-  port.wrmsr(Msr.FEATURE_CONTROL, FeatureControl.lock | FeatureControl.vmxOutsideSmx)
-  port.wrmsr(Msr.APIC_BASE, (port.rdmsr(Msr.APIC_BASE) ?? 0n) | X2APIC)
-  port.wrmsr(SVR, 0x1ffn)
-  return { cr0: s.cr0, cr3: s.cr3, cr4: s.cr4, efer: s.efer, ...selectors, stack }
 }

@@ -79,6 +79,12 @@ export class GuestMemory {
     return this.frames.entries()
   }
 
+  /** Gives all frames back; the VM is over. */
+  release(): void {
+    for (const frame of [...this.frames.values(), ...this.ept.tables.splice(0)]) this.allocator.release(frame, this.nodeOf(frame), this.owner)
+    this.frames.clear()
+  }
+
   private take(node: number): number | undefined {
     const frame = this.allocator.take(node, this.owner)
     if (frame !== undefined) this.memory.clear(frame)

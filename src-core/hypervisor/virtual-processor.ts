@@ -78,6 +78,7 @@ export class VirtualProcessor {
     const revision = revisionOf(port.rdmsr(VmxMsr.basic) ?? 0n)
     for (const region of [frames.vmxon, frames.vmcs]) port.memory.write(region, 4, revision)
     expectSuccess('VMXON', port.vmxon(frames.vmxon))
+    expectSuccess('INVEPT', port.invept(2, 0n)) // whatever was cached before
     expectSuccess('VMCLEAR', port.vmclear(frames.vmcs))
     expectSuccess('VMPTRLD', port.vmptrld(frames.vmcs))
     port.memory.load(frames.msrBitmap, msrBitmap())

@@ -65,6 +65,7 @@ describe('boot options', () => {
     expect(refusal('--on', 'vm', '--placement', 'random')).toContain('first-touch, round-4k, round-1g are')
     for (const o of ['vcpus', 'vm-memory', 'placement']) expect(refusal(`--${o}`, '1')).toContain(`--${o} without --on vm`)
     expect(refusal('--on', 'mars')).toContain('--on mars')
+    expect(refusal('--vtx', 'yes')).toBe('--vtx yes: not on or off')
     expect(refusal('--hash')).toContain('--hash without --report')
     for (const o of ['kernel', 'host', 'memory', 'cpus', 'vtx']) expect(refusal('--restore', 's', `--${o}`, o === 'vtx' ? 'off' : '8')).toContain(`--${o} contradicts --restore`)
   })

@@ -34,7 +34,7 @@ const as = (m: ReturnType<typeof machine>): Machine => m as unknown as Machine
 
 function save(name: string, m: ReturnType<typeof machine>): Uint8Array {
   const file = new OutputFile(files.path(name))
-  saveMachine(file, as(m), { topology: PRESETS.get('intel-4n')!, memory: 512, cpus: 4, guest: absolute({ kernel: 'vmlinuz', append: 'quiet' }) })
+  saveMachine(file, as(m), { topology: PRESETS.get('intel-4n')!, memory: 512, cpus: 4, vtx: true, guest: absolute({ kernel: 'vmlinuz', append: 'quiet' }) })
   file.close()
   return readFileSync(files.path(name))
 }
@@ -46,7 +46,7 @@ const data = save('full', full)
 describe('a saved machine', () => {
   it('comes back: board, state, and every page', () => {
     const saved = new SavedMachine('full', data)
-    expect(saved.board).toMatchObject({ topology: PRESETS.get('intel-4n'), memory: 512, cpus: 4, guest: { append: 'quiet' } })
+    expect(saved.board).toMatchObject({ topology: PRESETS.get('intel-4n'), memory: 512, cpus: 4, vtx: true, guest: { append: 'quiet' } })
     expect(saved.board.guest.kernel).toMatch(/^\S+vmlinuz$/)
     const m = machine()
     saved.restore(as(m))

@@ -4,6 +4,7 @@ import { resolveBoard } from '../../src-core/board/config.ts'
 import { firmware } from '../../src-core/board/firmware.ts'
 import { PRESETS } from '../../src-core/board/presets.ts'
 import { VmMachine, type VmOptions, type VmStop } from '../../src-core/board/vm.ts'
+import type { VmServer } from '../../src-core/board/vm-server.ts'
 import type { NamedFile } from '../../src-core/guests/image.ts'
 import { loadImage } from '../../src-core/guests/load.ts'
 
@@ -15,6 +16,8 @@ export interface TerminalOptions {
   readonly processors?: number
   readonly megabytes?: number
   readonly guest: VmOptions['guest']
+  /** Beside other VMs: their server, this VM's name, and its first processor there. */
+  readonly beside?: { readonly server: VmServer; readonly id: string; readonly first: number }
 }
 
 export class Terminal {
@@ -24,15 +27,14 @@ export class Terminal {
   private read = 0
 
   constructor(options: TerminalOptions) {
-    this.machine = new VmMachine({
-      config: resolveBoard(PRESETS.get(options.host ?? 'intel-4n')!, { processors: options.processors, megabytes: options.megabytes }),
-      guest: options.guest,
-      serial: (port, byte) => {
-        if (port !== 0 || byte === 13) return
-        this.output += String.fromCharCode(byte)
-        if (this.output.endsWith(CURSOR_POSITION)) this.output = this.output.slice(0, -CURSOR_POSITION.length)
-      },
-    })
+    const config = resolveBoard(PRESETS.get(options.host ?? 'intel-4n')!, { processors: options.processors, megabytes: options.megabytes })
+    const serial = (port: number, byte: number): void => {
+      if (port !== 0 || byte === 13) return
+      this.output += String.fromCharCode(byte)
+      if (this.output.endsWith(CURSOR_POSITION)) this.output = this.output.slice(0, -CURSOR_POSITION.length)
+    }
+    const { server, id, first } = options.beside ?? {}
+    this.machine = new VmMachine({ config, guest: options.guest, serial }, server, id, first)
   }
 
   async load(kernel: NamedFile, initrd?: NamedFile, append?: string): Promise<void> {

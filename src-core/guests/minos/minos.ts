@@ -14,6 +14,12 @@ export const MINOS_FILES = [
   'processors.asm',
   'power.asm',
   'measure.asm',
+  'vmx.asm',
+  'vmx-fields.asm',
+  'vmx-steps.asm',
+  'vmx-guest.asm',
+  'vmx-gates.asm',
+  'ept.asm',
   'shell.asm',
 ] as const
 

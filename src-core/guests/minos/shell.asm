@@ -438,6 +438,8 @@ commands:
     dq      word_irq, command_irq, help_irq, 0
     dq      word_int3, command_int3, help_int3, 0
     dq      word_peek, command_peek, help_peek, 0
+    dq      word_vmx_steps, command_vmx_steps, help_vmx_steps, 0
+    dq      word_ept, command_ept, help_ept, 0
     dq      word_reboot, command_reboot, help_reboot, 0
     dq      word_poweroff, command_poweroff, help_poweroff, 0
     dq      0

@@ -1,5 +1,5 @@
 ; `vmx-steps without GATE`: what each gate removes and why the processor refuses; what its answers mean
-; (SDM volume 3, 23.7 and 23.8, 24.11.4, 26.2, 26.3, 30.2 to 30.4).
+; (SDM volume 3, 23.7 and 23.8, 24.11, 26.1 to 26.3, 30.2 to 30.4).
 
 GATE_LOCK       equ 1                   ; in the order of the table
 GATE_CR0        equ 2
@@ -70,7 +70,7 @@ gate_argument:
     or      eax, -1
     ret
 
-; Gates that leave one field of a complete VMCS 0.
+; Gates that make one field of a complete VMCS 0.
 gate_field:
     cmp     byte [vmx_gate], 0
     je      .done
@@ -78,6 +78,11 @@ gate_field:
     mov     rdx, [rbx + 24]
     test    rdx, rdx
     jz      .done
+    step    "VMWRITE, for the gate: field "
+    mov     eax, edx
+    mov     ecx, 4
+    call    put_hex_digits
+    print   ` becomes 0\n`
     mov     dword [vmx_answer], 0
     xor     eax, eax
     call    vmx_write
@@ -135,7 +140,7 @@ gate_reason:
 section .rodata
 word_without    db "without", 0
 align 8
-; a gate: its word, what is removed, why that fails, and the field left 0 or 0
+; a gate: its word, what is removed, why that fails, and the field to clear or 0
 gates:
     dq      gate_lock, what_lock, why_lock, 0
     dq      gate_cr0, what_cr0, why_cr0, 0
@@ -186,10 +191,10 @@ why_vmxon       db "outside VMX operation, VMCLEAR is no instruction (SDM 3C 30.
 why_load        db "VMWRITE goes to the current VMCS; VMPTRLD makes one current (SDM 3C 24.11.1).", 0
 why_controls    db "some bits must be 1: those of IA32_VMX_PINBASED_CTLS 31:0 that are default1 (SDM 3C 26.2.1.1, A.3.1).", 0
 why_host        db "the host's CS selector must not be 0 (SDM 3C 26.2.3).", 0
-why_guest       db "bit 1 of RFLAGS is reserved and must be 1 (SDM 3C 26.3.1.4). The check comes after those of the host.", 0
-why_link        db "it must be FFFFFFFFFFFFFFFF, or lead to a VMCS; qualification 4 names this check (SDM 3C 26.3.1.5, 26.7).", 0
-why_launch      db "VMCLEAR leaves the launch state 'clear'; only VMLAUNCH makes it 'launched' (SDM 3C 24.11.3).", 0
-why_clear       db "a launched VMCS is entered by VMRESUME, or cleared by VMCLEAR first (SDM 3C 24.11.3).", 0
+why_guest       db "bit 1 of RFLAGS is reserved and must be 1 (SDM 3C 26.3.1.4); what fails here is a VM exit (26.8).", 0
+why_link        db "it must be FFFFFFFFFFFFFFFF, or lead to a VMCS; qualification 4 names this check (SDM 3C 26.3.1.5, 26.8).", 0
+why_launch      db "VMRESUME wants the launch state 'launched', which VMLAUNCH alone makes of 'clear' (SDM 3C 24.1, 26.1).", 0
+why_clear       db "a launched VMCS is entered by VMRESUME, or cleared by VMCLEAR first (SDM 3C 24.1, 26.1).", 0
 align 8
 vmx_errors:                             ; SDM volume 3, 30.4
     dq      2, error_2, 3, error_3, 4, error_4, 5, error_5, 7, error_7, 8, error_8, 9, error_9

@@ -96,10 +96,10 @@ do_vmclear:
 do_vmptrld:
     vmptrld [vmx_pointer]
     ret
-do_permit:                              ; EAX: the low half of IA32_FEATURE_CONTROL
+do_permit:                              ; [vmx_permission]: the new value
     mov     ecx, MSR_FEATURE_CONTROL
     mov     eax, [vmx_permission]
-    mov     edx, 0
+    mov     edx, 0                      ; MOV: the flags stay
     wrmsr
     ret
 
