@@ -22,7 +22,7 @@ export const bootRows = [
   { name: 'host', value: 'PRESET|FILE', about: 'the server: a preset (ring1 hosts) or a topology file in JSON; default intel-4n' },
   { name: 'memory', value: 'MB', short: 'm', about: "the server's memory, split over its nodes; default 1024" },
   { name: 'cpus', value: 'N', about: 'processors, dealt round-robin over the sockets; default one a node' },
-  { name: 'vtx', value: 'on|off', about: 'processors with VT-x, for hypervisors; default off' },
+  { name: 'vtx', value: 'on|off', about: 'processors with VT-x and EPT, for hypervisors; default on' },
   { name: 'vcpus', value: 'N', about: "the virtual machine's processors, one on each of the server's; default all of them" },
   { name: 'vm-memory', value: 'MB', about: "the virtual machine's memory; default half the server's" },
   { name: 'placement', value: 'POLICY', about: 'which node a page of the virtual machine comes from: first-touch (default), round-4k or round-1g' },
@@ -38,7 +38,7 @@ export const bootRows = [
 ] as const satisfies readonly OptionRow[]
 
 /** Without --vtx. */
-export const DEFAULT_VTX = false
+export const DEFAULT_VTX = true
 
 export interface GuestOptions {
   readonly kernel?: string

@@ -209,8 +209,8 @@ describe('on the default board', () => {
       if (typeof text === 'string') expect(terminal.command(line)).toContain(text)
       else expect(terminal.command(line)).toMatch(text)
     }
-    const commands = ['help', 'cpu', 'numa', 'mem', 'touch', 'release', 'chase', 'irq', 'int3', 'peek', 'reboot', 'poweroff']
-    expect([...terminal.command('help').matchAll(/^ {2}(\w+)/gm)].map((m) => m[1])).toEqual(commands)
+    const commands = ['help', 'cpu', 'numa', 'mem', 'touch', 'release', 'chase', 'irq', 'int3', 'peek', 'vmx-steps', 'ept', 'reboot', 'poweroff']
+    expect([...terminal.command('help').matchAll(/^ {2}([\w-]+)/gm)].map((m) => m[1])).toEqual(commands)
     says('cpu', /^GenuineIntel, .*\nFeatures: fpu .* cx16 .* tsc-deadline .*\nTime-stamp counter: 2200 MHz, CPUID 15H\n/m)
     expect(matrix(terminal.command('numa'), 'Distances (SLIT):')).toEqual(terminal.config.topology.distances)
     says('mem', /^ {2}0000000000100000 \.\. 0000000007ffffff {2}RAM$/m)
