@@ -17,7 +17,7 @@ const allowed: Record<string, readonly string[]> = {
   vmx: ['arch', 'memory', 'paging', 'cpu'],
   devices: ['arch', 'memory'],
   guests: ['arch', 'memory'],
-  board: [...machine, 'guests'],
+  board: [...machine, 'guests', 'hypervisor'],
   hypervisor: ['arch'],
   observe: ['protocol', ...machine, 'board'],
   worker: ['protocol', ...machine, 'guests', 'board', 'hypervisor', 'observe'],
