@@ -127,6 +127,4 @@ export interface Processor {
   readonly mode64: boolean
   readonly realMode: boolean
   readonly virtual8086: boolean
-  /** Decoded code may have changed meaning without a store (CPUID feature change, mode): forget it all. */
-  flushCode(): void
 }

@@ -24,6 +24,7 @@ import { Again, Fault, again } from './fault.ts'
 import { readRflags, writeRflags } from './flags.ts'
 import type { Instruction } from './instruction.ts'
 import { InstructionView } from './instruction-view.ts'
+import { hasInstructionBreakpoints, instructionBreakpointsAt } from './instruction-breakpoint.ts'
 import { Intercepted, type Intercepts } from './intercepts.ts'
 import { codeSize, deriveMode, deriveSegment, writeConstants, isMode64, isRealMode, isVirtual8086 } from './mode.ts'
 import type { CoreParts } from './core-parts.ts'
@@ -221,9 +222,6 @@ export class Core implements Processor {
     if (index === CS || index === 2) this.modeChanged()
     else deriveSegment(this.state, index)
   }
-  flushCode(): void {
-    this.parts.code.flush()
-  }
 
   // ---- called by compiled code ------------------------------------------------------------------
   slow(record: number, low: number, high: number, info: number): number {
@@ -288,7 +286,9 @@ export class Core implements Processor {
     s.interruptibility &= ~3
     this.untrapped = this.loadedRf = false
     this.shadow = shadow
+    this.stepping = true
     this.burst(1)
+    this.stepping = false
     this.shadow = 0
     this.attention = true
     if (this.yielded) {
@@ -300,6 +300,7 @@ export class Core implements Processor {
     if (trapping && !this.untrapped && !(s.interruptibility & 2) && s.activity !== 2) s.pendingDebug |= Dr6.BS
   }
   private untrapped = false
+  private stepping = false
   private loadedRf = false
   /** After a VM entry or exit: TF and RF of the instruction that ends so were the other side's (SDM 3C 26.1, 27.5.6). */
   transferred(): void {
@@ -309,19 +310,13 @@ export class Core implements Processor {
   /** DR7 enables an instruction breakpoint (SDM 3B 17.2.4). */
   codeBreakpoints = false
   debugRegistersChanged(): void {
-    const dr7 = Number(this.state.dr.get(7) & 0xffff_ffffn)
-    this.codeBreakpoints = [0, 1, 2, 3].some((n) => (dr7 >> (2 * n)) & 3 && ((dr7 >> (16 + 4 * n)) & 3) === 0)
+    this.codeBreakpoints = hasInstructionBreakpoints(this.state)
     this.mmu.debugChanged()
   }
   private breakpointHere(): boolean {
-    const s = this.state
-    const dr7 = Number(s.dr.get(7) & 0xffff_ffffn)
-    const linear = (s.rip + s.csBase) & s.linearMask
-    let bits = 0n
-    for (let n = 0; n < 4; n++) if ((dr7 >> (2 * n)) & 3 && ((dr7 >> (16 + 4 * n)) & 3) === 0 && s.dr.get(n) === linear) bits |= 1n << BigInt(n)
-    if (!bits) return false
-    this.raise(new Fault(Vector.DB, undefined, undefined, Number(bits)))
-    return true
+    const bits = instructionBreakpointsAt(this.state)
+    if (bits) this.raise(new Fault(Vector.DB, undefined, undefined, bits))
+    return bits !== 0
   }
 
   /** Runs compiled code for at most `given` cycles and deals with why it came back. */
@@ -451,6 +446,17 @@ export class Core implements Processor {
     })
   }
 
+  /** What an assist means for the single-step trap and for RF. */
+  private stepped(name: keyof Assists): void {
+    const s = this.state
+    if (UNTRAPPED.has(name) && (s.rflags & Rflags.TF) === 0n) this.untrapped = true
+    if (TRAPPED_AT_END.has(name)) {
+      this.untrapped = true
+      if (s.rflags & Rflags.TF) s.pendingDebug |= Dr6.BS
+    }
+    if (name === 'interruptReturn') this.loadedRf = true
+  }
+
   private assist(record: number): void {
     const s = this.state
     const d = this.parts.code.decodedAt(record)
@@ -463,13 +469,8 @@ export class Core implements Processor {
       run(this, insn, ...call.args)
       if (this.branched) s.rip = this.next
       else this.advance(d.length)
-      if (UNTRAPPED.has(call.name) && (s.rflags & Rflags.TF) === 0n) this.untrapped = true
-      if (TRAPPED_AT_END.has(call.name)) {
-        this.untrapped = true
-        if (s.rflags & Rflags.TF) s.pendingDebug |= Dr6.BS
-      }
+      if (this.stepping || (this.words[this.at.rflags]! & TF) !== 0) this.stepped(call.name)
       if (this.signals.nmi) this.attention = true // IRET may have unblocked it
-      if (call.name === 'interruptReturn') this.loadedRf = true
       if (call.name === 'writeDr') this.debugRegistersChanged()
     } catch (reason) {
       this.finish(reason)
@@ -493,7 +494,6 @@ export class Core implements Processor {
     return this.state.activity === 0 || (this.attention && couldWake(this))
   }
 
-  /** Power-on or reset. */
   reset(bootstrap: boolean): void {
     powerOn(this, bootstrap)
   }

@@ -72,7 +72,6 @@ export function processor(mode: 16 | 32 | 64 = 32, cpl = 0): TestProcessor {
     get virtual8086() {
       return isVirtual8086(s)
     },
-    flushCode: () => {},
   } as unknown as TestProcessor
   s.cr0 = mode === 16 ? 0x10n : 0x11n
   if (mode === 64) {

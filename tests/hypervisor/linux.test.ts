@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { debianGuest } from '../../scripts/guests/debian.ts'
 import { PROMPT, READY_TEXT } from '../../scripts/guests/initrd.ts'
+import { resolveBoard } from '../../src-core/board/config.ts'
+import { PRESETS } from '../../src-core/board/presets.ts'
+import { VmServer } from '../../src-core/board/vm-server.ts'
 import { Terminal } from './terminal.ts'
 
 const guest = await debianGuest()
@@ -38,5 +41,16 @@ describe.skipIf('missing' in guest)("Debian's kernel in a VM", () => {
     pagesByNode.forEach((pages, node) => (node < processors ? expect(pages).toBeGreaterThan(100) : expect(pages).toBe(0)))
     t.type('poweroff -f\r')
     expect(t.until(() => false, MOST_CYCLES)).toEqual({ kind: 'powerOff' })
+  }, LIMIT)
+
+  it('runs twice at once on one server, on frames that never overlap', async () => {
+    const server = new VmServer({ config: resolveBoard(PRESETS.get('intel-4n')!, { megabytes: 1024, processors: 4 }) })
+    const vms = ['a', 'b'].map((id, n) => new Terminal({ guest: { megabytes: 384, processors: 2 }, beside: { server, id, first: 2 * n } }))
+    for (const t of vms) await t.load(file(guest.kernel), file(guest.initrdNuma), 'console=ttyS0 quiet')
+    while (!vms.every((t) => t.output.endsWith(PROMPT)) && server.machine.time < MOST_CYCLES) server.machine.run()
+    for (const t of vms) expect(t.command('numactl -H', PROMPT)).toContain('available: 1 nodes (0)\nnode 0 cpus: 0 1\n')
+    const [first, second] = vms.map((t) => new Set([...t.machine.vm!.memory.entries()].map(([, frame]) => frame)))
+    expect(first!.size).toBeGreaterThan(10_000)
+    expect([...second!].filter((frame) => first!.has(frame))).toEqual([])
   }, LIMIT)
 })
