@@ -43,6 +43,9 @@ const SLICE = 200_000
 /** Runs return at multiples of this, whoever asks, so that asking does not change the order of processors. */
 const CHUNK = 4_000_000
 
+/** And after so many returns of compiled code, each some microseconds of the host's time; the slice goes on with the next run. */
+const PATIENCE = 8_000
+
 const CONTROL_START = 0x10000
 const ARENA_BYTES = 96 * MIB
 const callNames = Object.keys(calls) as CallName[]
@@ -88,6 +91,7 @@ export class Machine {
   readonly unimplemented = new Map<string, number>()
   private stop: Stop | undefined
   private interrupted = false
+  private readonly patience = { left: 0, over: () => this.interrupt() }
   /** The slice that `interrupt` broke off: its processor and its end. */
   private slice: { readonly core: Core; readonly end: number } | undefined
   private readonly placeLapic: (() => void)[] = []
@@ -250,6 +254,7 @@ export class Machine {
             this.current = cores[p.index]
             return execute(record, block, tlb, budget)
           },
+          patience: this.patience,
           othersBehind: (time) => this.othersBehind(p.index, time),
           shownTime: (time) => this.clock.shown(time),
           nextDeadline: () => (this.stop || this.interrupted ? 0 : this.clock.next),
@@ -326,6 +331,7 @@ export class Machine {
   /** Runs to the next multiple of CHUNK cycles, or until the machine stops, or idles with nothing due up to `idleUntil`. */
   run(idleUntil = Infinity): Progress {
     const until = (Math.floor(this.clock.time / CHUNK) + 1) * CHUNK
+    this.patience.left = PATIENCE
     for (;;) {
       if (this.stop) return { stop: this.stop, idle: false }
       if (this.interrupted) {

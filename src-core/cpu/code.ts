@@ -12,6 +12,8 @@ import type { Form } from '../isa/forms.ts'
 const TABLE_BYTES = 4096 * 4
 /** A run of records ends here at the latest, so that code that is never reached is not decoded. */
 const RUN_LENGTH = 48
+/** A page that was dropped more often than this is not worth decoding ahead. */
+const THRASHING = 16
 
 /** What decoded code depends on besides the bytes, the code size: an index of `sizes`. */
 export type CodeMode = number
@@ -40,6 +42,8 @@ export class CodeCache {
   private readonly bytes: Uint8Array
   private readonly pages = new Map<number, CodePage>()
   private freeTables: number[] = []
+  /** How often each host page lost its code: one that keeps storing into itself is decoded an instruction at a time. */
+  private readonly drops = new Map<number, number>()
   private top: number
   /** Decoded operands of records whose form is an assist; such a record's link is the index here. */
   private assists: Decoded[] = []
@@ -95,10 +99,11 @@ export class CodeCache {
 
   private decodeRun(page: CodePage, start: number): number {
     const mode = sizes[page.mode]!
+    const longest = (this.drops.get(page.hostPage) ?? 0) > THRASHING ? 1 : RUN_LENGTH
     const first = this.top
     let offset = start
     const end = page.hostPage + 4096
-    for (let n = 0; n < RUN_LENGTH; n++) {
+    for (let n = 0; n < longest; n++) {
       const at = page.hostPage + offset
       const d = this.decoder.decode(this.bytes, at, end, mode)
       const record = this.top
@@ -248,6 +253,8 @@ export class CodeCache {
       this.freeTables.push(page.table)
       this.counters.dropped++
     }
+    if (this.drops.size >= 4096) this.drops.clear()
+    this.drops.set(hostPage, (this.drops.get(hostPage) ?? 0) + 1)
     this.codePages.release(hostPage)
     this.forgetTables()
   }

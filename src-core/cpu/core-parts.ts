@@ -36,6 +36,8 @@ export interface CoreParts {
   readonly costs: { readonly byNode: readonly number[]; readonly reference: number; readonly chip: number }
   /** The compiled run loop: (record, block, TLB, budget) → record. */
   readonly execute: (record: number, block: number, tlb: number, budget: number) => number
+  /** Counted down by every return of compiled code: what bounds the host time of a run, whatever the guest does. */
+  readonly patience: { left: number; readonly over: () => void }
   /** Is some other running processor behind this time? */
   readonly othersBehind: (time: number) => boolean
   /** What clocks show to a processor whose own time is `time`: never less than they showed any other. */

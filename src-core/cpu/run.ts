@@ -321,8 +321,8 @@ export class Core implements Processor {
 
   /** Runs compiled code for at most `given` cycles and deals with why it came back. */
   private burst(given: number, record = this.fetch.lookup()): void {
-    const s = this.state
     if (record === 0) return this.endedWithoutEffect(1)
+    if (--this.parts.patience.left === 0) this.parts.patience.over()
     this.given = given
     const w = this.words
     const at = this.at
@@ -352,12 +352,12 @@ export class Core implements Processor {
         this.endedWithoutEffect(0)
         break
       case Exit.Vector: {
-        const vector = s.exitInfo
+        const vector = this.state.exitInfo
         this.raise(new Fault(vector, vector >= 10 && vector <= 13 ? 0 : undefined))
         break
       }
       case Exit.Family:
-        this.raise(new Fault(unavailableVector(s, families[s.exitInfo]!)))
+        this.raise(new Fault(unavailableVector(this.state, families[this.state.exitInfo]!)))
         break
       case Exit.Assist:
         this.assist(last)
