@@ -1,4 +1,4 @@
-// The memory unit of one processor: what compiled code calls when its inline TLB check misses (TABLE §6), and code fetches.
+// The memory unit of one processor: what compiled code calls when its inline TLB check misses, and code fetches.
 // Canonical addresses SDM 1 3.3.7.1 · page faults 3A 4.7 · alignment checks 3A 6.15, #AC · data breakpoints 3B 17.2.
 // Stores that cross pages or reach a chip are held in the bounce slots and committed when the instruction is complete.
 
