@@ -69,8 +69,13 @@ async function prepare(options: BootOptions) {
   const guest = options.vm && virtualGuest(options.vm, config)
   const guestConfig = guest ? makeVirtual(() => virtualBoard(guest)) : config
   // a saved machine's guest is in its memory; its files are wanted again only when it reboots
-  const image = saved ? undefined : await loadGuest(options, guestConfig)
-  return { saved, board, config, guest, image, reload: async () => image ?? (await loadGuest(board.guest, guestConfig)) }
+  let image = saved ? undefined : await loadGuest(options, guestConfig)
+  /** Puts the guest into the machine and forgets it: an unpacked kernel is tens of megabytes, and a reboot reads its files again. */
+  const load = (machine: Pick<Machine, 'load'>): void => {
+    if (image) machine.load(image.segments, image.entry)
+    image = undefined
+  }
+  return { saved, board, config, guest, load, reload: () => loadGuest(board.guest, guestConfig) }
 }
 
 /** What the virtual machine gets of its server. Throws CommandError(64) for what that does not have. */
@@ -122,7 +127,7 @@ export async function boot(options: BootOptions): Promise<number> {
     [options.kernel, options.initrd, options.restore, options.host !== undefined && isFile(options.host) ? options.host : undefined],
     [onStdio ? undefined : options.serial, options.report, options.save],
   )
-  const { saved, board, config, guest, image, reload } = await prepare(options)
+  const { saved, board, config, guest, load, reload } = await prepare(options)
   const reportFile = options.report === undefined ? undefined : new OutputFile(options.report)
   const saveFile = options.save === undefined ? undefined : new OutputFile(options.save)
   const output: SerialOutput = onStdio ? new StreamOutput(process.stdout) : new FileOutput(new OutputFile(options.serial))
@@ -133,7 +138,7 @@ export async function boot(options: BootOptions): Promise<number> {
     output.put(byte)
     if (until?.take(byte)) machine.interrupt()
   })
-  if (image) machine.load(image.segments, image.entry)
+  load(machine)
   const server = machine instanceof VmMachine ? machine.server : machine
   saved?.restore(server)
 
