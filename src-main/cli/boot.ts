@@ -1,5 +1,7 @@
 // `ring1 boot`: reads and checks everything named, builds the machine, runs it, and says how it ended.
 
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Machine } from '../../src-core/board/machine.ts'
 import type { BoardConfig } from '../../src-core/board/config.ts'
 import { TopologyError } from '../../src-core/board/topology.ts'
@@ -52,6 +54,12 @@ async function explain(end: End, machine: Machine | VmMachine, options: BootOpti
   if (end.kind === 'monitor') say(`the virtual machine cannot go on: ${end.reason}`)
   if (end.kind === 'timeLimit') say(`the time limit of ${options.timeLimit} s is over`)
   if (end.kind === 'stuck') say('the guest waits for an interrupt that can never come: nothing is due and its input has ended')
+}
+
+/** Frees what loading left behind: a machine allocates so little that the engine would keep an unpacked kernel for the whole run. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
 }
 
 /** The board, and the guest to load at power-on, from the options or from a saved machine. */
@@ -139,6 +147,7 @@ export async function boot(options: BootOptions): Promise<number> {
     if (until?.take(byte)) machine.interrupt()
   })
   load(machine)
+  collectGarbage()
   const server = machine instanceof VmMachine ? machine.server : machine
   saved?.restore(server)
 
